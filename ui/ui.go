@@ -1,0 +1,170 @@
+// Package ui serves Berth's pages and their live fragments.
+//
+// It stands below core: it declares the small interfaces it needs, and core
+// satisfies them. Pages are rendered on the server and work without JavaScript;
+// where the browser has it, one stream per page carries rendered fragments.
+//
+// Concurrency: a Server may be used by any number of goroutines at once. Run must
+// be running for anything to update by itself; without it every page still works.
+// All interfaces below are called from many goroutines.
+package ui
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"log/slog"
+
+	"berth/schema"
+)
+
+// Deps is what the pages need from the program around them.
+type Deps struct {
+	Resources Resources
+	History   History
+	Feed      Feed
+	Actor     Actor
+	Editor    Editor
+	Joiner    Joiner
+	Gate      Gate
+	Log       *slog.Logger
+	Version   string // shown in the strip
+	Instance  string // short label of this installation, shown beside the name; may be empty
+}
+
+// Resources are the read models of what is declared. Lists are sorted by name;
+// secret fields of settings come empty or masked.
+type Resources interface {
+	Servers(ctx context.Context) ([]schema.ServerView, error)
+	Stacks(ctx context.Context) ([]schema.StackView, error)
+	Repos(ctx context.Context) ([]schema.RepoView, error)
+	Procedures(ctx context.Context) ([]schema.ProcedureView, error)
+	Variables(ctx context.Context) ([]schema.Resource[schema.VariableConfig], error) // a secret's Value is empty
+	Webhooks(ctx context.Context) ([]Webhook, error)
+}
+
+// Webhook is one address a git host can be given.
+type Webhook struct {
+	Target  schema.Target // procedure, stack or repo
+	Path    string        // "/listener/github/procedure/<id>/main", below the address people use
+	Branch  string        // that is listened to; "__ANY__" is any
+	Action  string        // what a push does, in words: "run", "deploy", "pull"
+	Enabled bool
+	Secret  bool // a secret is set, for the target or for all
+}
+
+// History is what happened: runs, their output, and webhook deliveries.
+type History interface {
+	// Runs returns runs, newest first.
+	Runs(ctx context.Context, f schema.RunFilter) ([]schema.Run, error)
+	// Run returns a run by its id, or by its number in decimal; NotFound.
+	Run(ctx context.Context, id string) (*schema.Run, error)
+	// Output yields the stored output of all steps of a run in stream order,
+	// beginning after sequence number after (0: from the start), and ends at the
+	// newest one.
+	Output(ctx context.Context, run string, after uint64) iter.Seq2[Chunk, error]
+	// Deliveries returns the newest deliveries, newest first, without bodies.
+	Deliveries(ctx context.Context, limit int) ([]schema.Delivery, error)
+}
+
+// Chunk is a piece of output with its position in the stream of all output.
+type Chunk struct {
+	Seq uint64
+	schema.Output
+}
+
+// Feed says what happens now. Both sequences end when ctx ends or, early, when
+// the source breaks: then the pages fetch again everything they show.
+type Feed interface {
+	// Watch yields what to look at again, of every topic.
+	Watch(ctx context.Context) iter.Seq[schema.Change]
+	// Tail yields the output of all runs as it comes, from now on.
+	Tail(ctx context.Context) iter.Seq[Chunk]
+}
+
+// Actor is what a user can make happen.
+type Actor interface {
+	// Start starts an action by its request name ("DeployStack") with its params
+	// ({"stack": "shop"}) and returns the run's id.
+	Start(ctx context.Context, by schema.Actor, action string, params json.RawMessage) (string, error)
+	Cancel(ctx context.Context, by schema.Actor, run string) error
+	// Redeliver handles a stored delivery as if it came again.
+	Redeliver(ctx context.Context, by schema.Actor, delivery string) (schema.Delivery, error)
+}
+
+// Editor changes what is declared.
+type Editor interface {
+	// TOML returns a resource as a file would declare it, secrets left out.
+	TOML(ctx context.Context, kind, name string) (string, error)
+	// Plan says what applying the text would do, and changes nothing. Mistakes in
+	// the text are in the plan; an error is a failure to look.
+	Plan(ctx context.Context, text string) (Plan, error)
+	// Apply does what Plan says; it changes nothing when the plan has errors.
+	Apply(ctx context.Context, by schema.Actor, text string) (Plan, error)
+	// Save sets the given top-level settings of a resource; those not named stay.
+	Save(ctx context.Context, by schema.Actor, kind, name string, patch json.RawMessage) error
+	Delete(ctx context.Context, by schema.Actor, kind, name string) error
+}
+
+// Plan is what applying a text does, resource by resource.
+type Plan struct {
+	Items  []PlanItem
+	Issues []Issue
+}
+
+// PlanItem is one resource of a plan.
+type PlanItem struct {
+	Kind, Name string
+	Change     string // create, update, unchanged
+	Fields     []FieldChange
+}
+
+// FieldChange is one setting that changes; secret values come as "•••".
+type FieldChange struct{ Field, Old, New string }
+
+// Issue is a mistake (it prevents the plan) or a warning.
+type Issue struct {
+	Line    int    // 1-based; 0 when it belongs to no line
+	Key     string // "stack[2].config.branch"
+	Text    string
+	Warning bool
+}
+
+// Joiner lets servers in and out.
+type Joiner interface {
+	// Join makes a one-time token for the server, creating the server if need be,
+	// and returns the one command to run there.
+	Join(ctx context.Context, by schema.Actor, server string) (Join, error)
+	// Revoke makes the server's agent unknown; it is disconnected at once.
+	Revoke(ctx context.Context, by schema.Actor, server string) error
+}
+
+// Join is an invitation to a server.
+type Join struct {
+	Command string
+	Expires int64 // unix ms
+}
+
+// Gate says who somebody is. Failures of a user's own making are
+// Unauthenticated, Invalid or TooMany, with a text for him.
+type Gate interface {
+	// Fresh reports that there is no user yet: only the setup link lets one in.
+	Fresh(ctx context.Context) bool
+	// Setup creates the first administrator with the token of the one-time link
+	// and returns his session.
+	Setup(ctx context.Context, c Credentials) (string, error)
+	Login(ctx context.Context, c Credentials) (string, error)
+	// Session returns who a session belongs to; Unauthenticated.
+	Session(ctx context.Context, session string) (schema.Actor, error)
+	Logout(ctx context.Context, session string) error
+	// SetupOpen reports whether the token of a setup link is still good.
+	SetupOpen(ctx context.Context, token string) bool
+}
+
+// Credentials is what somebody types to get in.
+type Credentials struct {
+	Token    string // of the setup link
+	Username string
+	Password string
+	From     string // peer address, for limits and the log
+}
