@@ -1,0 +1,416 @@
+package schema
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// KeyError is what is wrong with, or odd about, one key. Path is the key as the
+// input writes it: `config.stage[0].name`.
+type KeyError struct {
+	Path string
+	Msg  string
+}
+
+// Error returns the path and what is wrong with it.
+func (e KeyError) Error() string {
+	if e.Path == "" {
+		return e.Msg
+	}
+	return e.Path + ": " + e.Msg
+}
+
+// Report is what decoding found: errors make the value useless, warnings do not.
+type Report struct {
+	Warnings []KeyError
+	Errors   []KeyError
+}
+
+// Err returns all errors as one Invalid error, or nil.
+func (r Report) Err() error {
+	if len(r.Errors) == 0 {
+		return nil
+	}
+	texts := make([]string, len(r.Errors))
+	for i, e := range r.Errors {
+		texts[i] = e.Error()
+	}
+	return Errorf(Invalid, "%s", strings.Join(texts, "; "))
+}
+
+func (r *Report) fail(path, format string, args ...any) {
+	r.Errors = append(r.Errors, KeyError{path, fmt.Sprintf(format, args...)})
+}
+
+func (r *Report) warn(path, format string, args ...any) {
+	r.Warnings = append(r.Warnings, KeyError{path, fmt.Sprintf(format, args...)})
+}
+
+// Checker is a settings type with rules beyond the types of its fields.
+type Checker interface{ Check() Report }
+
+// Decode sets the fields of into that the tree names: a tree of map[string]any,
+// []any, string, bool, int64 and float64 as TOML and ReadJSON give it. Each named
+// field gets a fresh value; the others keep theirs. Unknown keys are warned of.
+// Errors say where; into is then partly set and not to be used.
+func Decode[C any](tree map[string]any, into *C) Report {
+	var d decoder
+	d.object([]reflect.Value{reflect.ValueOf(into).Elem()}, tree, "")
+	d.check("", into)
+	return d.Report
+}
+
+// DecodeDeclaration decodes a resource as a file declares it. What is not named
+// in config stays as def has it. Flat kinds have their settings beside the name.
+func DecodeDeclaration[C any](tree map[string]any, def C, flat bool) (Declaration[C], Report) {
+	var d decoder
+	out := Declaration[C]{Tags: []string{}, After: []string{}, Config: def}
+	if !flat {
+		tree = d.misplaced(reflect.TypeFor[C](), reflect.TypeFor[Declaration[C]](), tree)
+		d.object([]reflect.Value{reflect.ValueOf(&out).Elem()}, tree, "")
+		d.check("config", &out.Config)
+		return out, d.Report
+	}
+	var head struct {
+		Name        string `json:"name" required:"true"`
+		Description string `json:"description"`
+	}
+	d.object([]reflect.Value{reflect.ValueOf(&head).Elem(), reflect.ValueOf(&out.Config).Elem()}, tree, "")
+	d.check("", &out.Config)
+	out.Name, out.Description = head.Name, head.Description
+	return out, d.Report
+}
+
+// Declared returns the canonical names of C's fields that the tree names.
+func Declared[C any](tree map[string]any) []string {
+	var out []string
+	for _, f := range structFields(reflect.TypeFor[C]()) {
+		for _, n := range append([]string{f.Name}, f.Aliases...) {
+			if _, ok := tree[n]; ok {
+				out = append(out, f.Name)
+			}
+		}
+	}
+	return out
+}
+
+// ReadJSON reads a JSON object as a tree for Decode: whole numbers are int64.
+func ReadJSON(b []byte) (map[string]any, error) {
+	v, err := readJSON(b)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, Errorf(Invalid, "read JSON: want an object, have %s", typeWord(v))
+	}
+	return m, nil
+}
+
+func readJSON(b []byte) (any, error) {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return nil, Errorf(Invalid, "read JSON: %v", err)
+	}
+	if dec.More() {
+		return nil, Errorf(Invalid, "read JSON: more than one value")
+	}
+	return numbers(v), nil
+}
+
+// numbers turns json.Number into int64 or float64.
+func numbers(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		f, _ := v.Float64()
+		return f
+	case map[string]any:
+		for k, item := range v {
+			v[k] = numbers(item)
+		}
+	case []any:
+		for i, item := range v {
+			v[i] = numbers(item)
+		}
+	}
+	return v
+}
+
+// unmarshalTree lets encoding/json read a type by the same rules.
+func unmarshalTree(b []byte, into any) error {
+	tree, err := readJSON(b)
+	if err != nil {
+		return err
+	}
+	var d decoder
+	d.value(reflect.ValueOf(into).Elem(), tree, "", structField{})
+	return d.Err()
+}
+
+// treeDecoder is a type with its own reading of a tree.
+type treeDecoder interface {
+	decodeTree(d *decoder, path string, in any)
+}
+
+// stringForm is an object that may be written as a string.
+type stringForm interface{ fromString(s string) }
+
+// defaulter is a nested type whose fields have defaults.
+type defaulter interface{ setDefaults() }
+
+func freshValue(t reflect.Type) reflect.Value {
+	p := reflect.New(t)
+	if d, ok := p.Interface().(defaulter); ok {
+		d.setDefaults()
+	}
+	return p.Elem()
+}
+
+type decoder struct{ Report }
+
+func (d *decoder) wrong(path string, in any, want string) {
+	d.fail(path, "want %s, have %s", want, typeWord(in))
+}
+
+func (d *decoder) check(at string, v any) {
+	c, ok := v.(Checker)
+	if !ok || len(d.Errors) > 0 {
+		return
+	}
+	r := c.Check()
+	for _, e := range r.Errors {
+		d.fail(join(at, e.Path), "%s", e.Msg)
+	}
+	for _, w := range r.Warnings {
+		d.warn(join(at, w.Path), "%s", w.Msg)
+	}
+}
+
+// fresh decodes an object into *into, which must point to a struct.
+func (d *decoder) fresh(into any, in any, path string) {
+	d.value(reflect.ValueOf(into).Elem(), in, path, structField{})
+}
+
+// object decodes a table into one or more structs that share its keys.
+func (d *decoder) object(into []reflect.Value, tree map[string]any, path string) {
+	left := make(map[string]bool, len(tree))
+	for k := range tree {
+		left[k] = true
+	}
+	var known []string
+	for _, v := range into {
+		for _, f := range structFields(v.Type()) {
+			names := append([]string{f.Name}, f.Aliases...)
+			known = append(known, names...)
+			used := ""
+			for _, n := range names {
+				if !left[n] {
+					continue
+				}
+				delete(left, n)
+				if used != "" {
+					d.fail(join(path, n), "is the same setting as %s: give one of them", used)
+					continue
+				}
+				used = n
+				if tree[n] != nil {
+					d.value(v.FieldByIndex(f.index), tree[n], join(path, n), f)
+				}
+			}
+			if used == "" && f.Required {
+				d.fail(join(path, f.Name), "is missing")
+			}
+		}
+	}
+	for _, k := range sorted(left) {
+		d.unknown(path, k, known)
+	}
+}
+
+func (d *decoder) unknown(path, key string, known []string) {
+	if near := Nearest(key, known); near != "" {
+		d.warn(join(path, key), "unknown key, ignored: did you mean %s?", near)
+		return
+	}
+	d.warn(join(path, key), "unknown key, ignored")
+}
+
+// misplaced says of settings that stand beside config that they belong into it,
+// and returns the tree without them.
+func (d *decoder) misplaced(config, outer reflect.Type, tree map[string]any) map[string]any {
+	tree = maps.Clone(tree)
+	own := structFields(outer)
+	for _, f := range structFields(config) {
+		for _, n := range append([]string{f.Name}, f.Aliases...) {
+			if _, ok := tree[n]; !ok || slices.ContainsFunc(own, func(o structField) bool { return o.Name == n }) {
+				continue
+			}
+			d.warn(n, "unknown key, ignored: it belongs into config, as config.%s", n)
+			delete(tree, n)
+		}
+	}
+	return tree
+}
+
+func (d *decoder) value(v reflect.Value, in any, path string, f structField) {
+	if t, ok := v.Addr().Interface().(treeDecoder); ok {
+		t.decodeTree(d, path, in)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		p := reflect.New(v.Type().Elem())
+		d.value(p.Elem(), in, path, f)
+		v.Set(p)
+	case reflect.Struct:
+		d.structValue(v, in, path)
+	case reflect.Slice:
+		d.slice(v, in, path)
+	case reflect.String:
+		d.text(v, in, path, f)
+	default:
+		d.scalar(v, in, path)
+	}
+}
+
+func (d *decoder) structValue(v reflect.Value, in any, path string) {
+	tree, isTable := in.(map[string]any)
+	text, isText := in.(string)
+	from, canText := v.Addr().Interface().(stringForm)
+	switch {
+	case isTable && path == "config":
+		d.object([]reflect.Value{v}, tree, path) // a config overlays its defaults
+	case isTable:
+		v.Set(freshValue(v.Type()))
+		d.object([]reflect.Value{v}, tree, path)
+	case isText && canText:
+		from.fromString(text)
+	case canText:
+		d.wrong(path, in, "a string or a table")
+	default:
+		d.wrong(path, in, "a table")
+	}
+}
+
+func (d *decoder) slice(v reflect.Value, in any, path string) {
+	list, ok := in.([]any)
+	if !ok {
+		d.wrong(path, in, "a list")
+		return
+	}
+	out := reflect.MakeSlice(v.Type(), len(list), len(list))
+	for i, item := range list {
+		out.Index(i).Set(freshValue(v.Type().Elem()))
+		d.value(out.Index(i), item, index(path, i), structField{})
+	}
+	v.Set(out)
+}
+
+func (d *decoder) text(v reflect.Value, in any, path string, f structField) {
+	s, ok := in.(string)
+	if !ok {
+		d.wrong(path, in, "a string")
+		return
+	}
+	if f.enum != nil {
+		value, known := f.enum[s]
+		if !known {
+			d.fail(path, "%q is none of %s%s", s, strings.Join(f.Enum, ", "), meant(s, f.Enum))
+			return
+		}
+		s = value
+	}
+	v.SetString(s)
+}
+
+func (d *decoder) scalar(v reflect.Value, in any, path string) {
+	switch v.Kind() {
+	case reflect.Bool:
+		b, ok := in.(bool)
+		if !ok {
+			d.wrong(path, in, "true or false")
+		}
+		v.SetBool(b)
+	case reflect.Int, reflect.Int64:
+		n, ok := in.(int64)
+		if !ok {
+			d.wrong(path, in, "a whole number")
+		}
+		v.SetInt(n)
+	case reflect.Float64:
+		n, ok := in.(float64)
+		if i, isInt := in.(int64); isInt {
+			n, ok = float64(i), true
+		}
+		if !ok || math.IsNaN(n) || math.IsInf(n, 0) {
+			d.wrong(path, in, "a number")
+			return
+		}
+		v.SetFloat(n)
+	default:
+		d.fail(path, "a setting of type %s cannot be read", v.Type())
+	}
+}
+
+// stringList reads a list of strings, verbatim.
+func (d *decoder) stringList(path string, in any, want string) ([]string, bool) {
+	list, ok := in.([]any)
+	if !ok {
+		d.wrong(path, in, want)
+		return nil, false
+	}
+	out := make([]string, 0, len(list))
+	for i, item := range list {
+		s, isText := item.(string)
+		if !isText {
+			d.wrong(index(path, i), item, "a string")
+			return nil, false
+		}
+		out = append(out, s)
+	}
+	return out, true
+}
+
+func typeWord(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "null"
+	case string:
+		return "a string"
+	case bool:
+		return "true or false"
+	case int64:
+		return "the number " + strconv.FormatInt(v, 10)
+	case float64:
+		return "the number " + strconv.FormatFloat(v, 'g', -1, 64)
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "a table"
+	}
+	return fmt.Sprintf("a value of type %T", v)
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	if key == "" {
+		return path
+	}
+	return path + "." + key
+}
+
+func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
