@@ -1,0 +1,105 @@
+// Package docker talks to one Docker engine in schema's terms: its version, its
+// containers, their events, images and logs.
+//
+// A Client is safe for concurrent use and holds no goroutine of its own; streams
+// (Watch, Logs) end with their context. Nothing here reads the environment: the
+// host is an argument.
+package docker
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+
+	"berth/schema"
+)
+
+// DefaultHost is where an engine listens unless told otherwise.
+const DefaultHost = "unix:///var/run/docker.sock"
+
+// Client is a connection to one engine. Open it once and share it.
+type Client struct {
+	host string
+	api  *client.Client
+}
+
+// Open prepares a client for the engine at host ("unix:///var/run/docker.sock",
+// "tcp://10.0.0.7:2375"; empty is DefaultHost). It does not connect: an engine
+// that is down is seen by the first call. A host that cannot be parsed is
+// schema.Invalid.
+func Open(host string) (*Client, error) {
+	if host == "" {
+		host = DefaultHost
+	}
+	api, err := client.New(client.WithHost(host), client.WithUserAgent("berth"))
+	if err != nil {
+		return nil, schema.Errorf(schema.Invalid, "open Docker engine %q: not a host like %s", host, DefaultHost)
+	}
+	return &Client{host: host, api: api}, nil
+}
+
+// Close drops idle connections.
+func (c *Client) Close() error { return c.api.Close() }
+
+// Host is the host the client was opened with.
+func (c *Client) Host() string { return c.host }
+
+// API is the engine's whole API, for packages that hand it to a library.
+func (c *Client) API() *client.Client { return c.api }
+
+// Ping asks whether the engine answers; schema.Unavailable says that it does not.
+func (c *Client) Ping(ctx context.Context) error {
+	_, err := c.api.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
+	return c.Explain(err, "ask Docker engine")
+}
+
+// Info returns the engine's version, or in Error why there is none.
+func (c *Client) Info(ctx context.Context) schema.EngineInfo {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	v, err := c.api.ServerVersion(ctx, client.ServerVersionOptions{})
+	if err != nil {
+		return schema.EngineInfo{Error: schema.SafeText(c.Explain(err, "ask Docker engine"))}
+	}
+	return schema.EngineInfo{Version: v.Version, API: v.APIVersion}
+}
+
+// Explain gives err, an answer of the engine, a code and a text that a user may
+// see, after the words of doing ("start container web-1"). A context's end and
+// an error that has a code already keep theirs. Explain(nil) is nil.
+func (c *Client) Explain(err error, doing string) error {
+	var known *schema.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, context.Canceled):
+		return schema.Wrap(schema.Canceled, err, "%s: canceled", doing)
+	case errors.Is(err, context.DeadlineExceeded):
+		return schema.Wrap(schema.Expired, err, "%s: took longer than its deadline", doing)
+	case client.IsErrConnectionFailed(err):
+		return schema.Wrap(schema.Unavailable, err,
+			"%s: the Docker engine at %s does not answer; is dockerd running, and may this process use its socket?", doing, c.host)
+	case errdefs.IsPermissionDenied(err):
+		return schema.Wrap(schema.Denied, err, "%s: %s", doing, Text(err))
+	case errdefs.IsNotFound(err):
+		return schema.Wrap(schema.NotFound, err, "%s: %s", doing, Text(err))
+	case errdefs.IsConflict(err):
+		return schema.Wrap(schema.Conflict, err, "%s: %s", doing, Text(err))
+	}
+	return schema.Wrap(schema.Failed, err, "%s: %s", doing, Text(err))
+}
+
+// Text is an engine's error as one line, without the client's own prefix.
+func Text(err error) string {
+	text := err.Error()
+	for _, prefix := range []string{"Error response from daemon: ", "error from daemon: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return strings.Join(strings.Fields(text), " ")
+}
