@@ -13,8 +13,9 @@ import (
 // KeyError is what is wrong with, or odd about, one key. Path is the key as the
 // input writes it: `config.stage[0].name`.
 type KeyError struct {
-	Path string
-	Msg  string
+	Path    string
+	Msg     string
+	Unknown bool // a warning: nothing has this key
 }
 
 // Error returns the path and what is wrong with it.
@@ -43,12 +44,30 @@ func (r Report) Err() error {
 	return Errorf(Invalid, "%s", strings.Join(texts, "; "))
 }
 
+// Strict returns the report with unknown keys as errors.
+func (r Report) Strict() Report {
+	out := Report{Errors: slices.Clone(r.Errors)}
+	for _, w := range r.Warnings {
+		if w.Unknown {
+			w.Msg = strings.Replace(w.Msg, "unknown key, ignored", "unknown key", 1)
+			out.Errors = append(out.Errors, w)
+		} else {
+			out.Warnings = append(out.Warnings, w)
+		}
+	}
+	return out
+}
+
+func (r *Report) unknownKey(path, more string) {
+	r.Warnings = append(r.Warnings, KeyError{Path: path, Msg: "unknown key, ignored" + more, Unknown: true})
+}
+
 func (r *Report) fail(path, format string, args ...any) {
-	r.Errors = append(r.Errors, KeyError{path, fmt.Sprintf(format, args...)})
+	r.Errors = append(r.Errors, KeyError{Path: path, Msg: fmt.Sprintf(format, args...)})
 }
 
 func (r *Report) warn(path, format string, args ...any) {
-	r.Warnings = append(r.Warnings, KeyError{path, fmt.Sprintf(format, args...)})
+	r.Warnings = append(r.Warnings, KeyError{Path: path, Msg: fmt.Sprintf(format, args...)})
 }
 
 // Checker is a settings type with rules beyond the types of its fields.
@@ -191,11 +210,7 @@ func (d *decoder) object(into []reflect.Value, tree map[string]any, path string)
 }
 
 func (d *decoder) unknown(path, key string, known []string) {
-	if near := Nearest(key, known); near != "" {
-		d.warn(join(path, key), "unknown key, ignored: did you mean %s?", near)
-		return
-	}
-	d.warn(join(path, key), "unknown key, ignored")
+	d.unknownKey(join(path, key), meant(key, known))
 }
 
 // misplaced says of settings that stand beside config that they belong into it,
@@ -208,7 +223,7 @@ func (d *decoder) misplaced(config, outer reflect.Type, tree map[string]any) map
 			if _, ok := tree[n]; !ok || slices.ContainsFunc(own, func(o structField) bool { return o.Name == n }) {
 				continue
 			}
-			d.warn(n, "unknown key, ignored: it belongs into config, as config.%s", n)
+			d.unknownKey(n, ": it belongs into config, as config."+n)
 			delete(tree, n)
 		}
 	}

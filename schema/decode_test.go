@@ -15,34 +15,34 @@ func TestDecodeFaults(t *testing.T) {
 		"wrong types": {
 			`{"auto_pull": "yes", "repo": 3, "health_timeout": 1.5, "links": 7, "file_paths": ["a", 1]}`,
 			[]KeyError{
-				{"links", "want a string or a list of strings, have the number 7"},
-				{"auto_pull", "want true or false, have a string"},
-				{"repo", "want a string, have the number 3"},
-				{"file_paths[1]", "want a string, have the number 1"},
-				{"health_timeout", "want a whole number, have the number 1.5"},
+				{"links", "want a string or a list of strings, have the number 7", false},
+				{"auto_pull", "want true or false, have a string", false},
+				{"repo", "want a string, have the number 3", false},
+				{"file_paths[1]", "want a string, have the number 1", false},
+				{"health_timeout", "want a whole number, have the number 1.5", false},
 			}, nil,
 		},
 		"alias beside canonical": {
 			`{"server": "a", "server_id": "b"}`,
-			[]KeyError{{"server", "is the same setting as server_id: give one of them"}}, nil,
+			[]KeyError{{"server", "is the same setting as server_id: give one of them", false}}, nil,
 		},
 		"enum": {
 			`{"config_files": [{"path": "x", "requires": "restarted"}]}`,
-			[]KeyError{{"config_files[0].requires", `"restarted" is none of Redeploy, Restart, None: did you mean Restart?`}}, nil,
+			[]KeyError{{"config_files[0].requires", `"restarted" is none of Redeploy, Restart, None: did you mean Restart?`, false}}, nil,
 		},
-		"missing": {`{"additional_env_files": [{}]}`, []KeyError{{"additional_env_files[0].path", "is missing"}}, nil},
+		"missing": {`{"additional_env_files": [{}]}`, []KeyError{{"additional_env_files[0].path", "is missing", false}}, nil},
 		"unknown key": {
 			`{"file_path": "x", "pre_deploy": {"args": 1}, "zzzzzz": 1}`, nil,
 			[]KeyError{
-				{"pre_deploy.args", "unknown key, ignored"},
-				{"file_path", "unknown key, ignored: did you mean file_paths?"},
-				{"zzzzzz", "unknown key, ignored"},
+				{"pre_deploy.args", "unknown key, ignored", true},
+				{"file_path", "unknown key, ignored: did you mean file_paths?", true},
+				{"zzzzzz", "unknown key, ignored", true},
 			},
 		},
-		"negative": {`{"wait_timeout": -1}`, []KeyError{{"wait_timeout", "must not be negative, is -1"}}, nil},
+		"negative": {`{"wait_timeout": -1}`, []KeyError{{"wait_timeout", "must not be negative, is -1", false}}, nil},
 		"bad environment": {
 			`{"environment": "A=1\nB\n"}`, nil,
-			[]KeyError{{"environment", "line 2 has neither = nor : between a name and a value: this will fail when it is used"}},
+			[]KeyError{{"environment", "line 2 has neither = nor : between a name and a value: this will fail when it is used", false}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

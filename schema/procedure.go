@@ -41,3 +41,21 @@ func DefaultProcedure() ProcedureConfig {
 		ScheduleAlert: true, FailureAlert: true, WebhookEnabled: true,
 	}
 }
+
+// CheckSelf refuses a procedure that runs itself.
+func (c ProcedureConfig) CheckSelf(id string) Report {
+	var r Report
+	for i, s := range c.Stages {
+		for j, e := range s.Executions {
+			if e.Execution.Type != "RunProcedure" {
+				continue
+			}
+			for _, ref := range e.Execution.Refs() {
+				if ref.Value == id {
+					r.fail(index("stages", i)+"."+index("executions", j)+".execution.params.procedure", "a procedure cannot run itself")
+				}
+			}
+		}
+	}
+	return r
+}
