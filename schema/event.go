@@ -18,6 +18,7 @@ const (
 	RunNoted      EventType = "run.noted" // Note, Commit, Message, Decision: what is set is taken over
 	RunCanceling  EventType = "run.canceling"
 	RunEnded      EventType = "run.ended"
+	StagePlanned  EventType = "stage.planned"
 	StageStarted  EventType = "stage.started"
 	StageEnded    EventType = "stage.ended"
 	StepScheduled EventType = "step.scheduled"
@@ -87,7 +88,7 @@ func (r *Run) apply(e Event) error {
 	case RunEnded:
 		r.note(e)
 		r.State, r.Ended, r.Problem, r.Note = e.State, e.At, e.Problem, e.Note
-	case StageStarted, StageEnded:
+	case StagePlanned, StageStarted, StageEnded:
 		r.applyStage(e)
 	case StepScheduled:
 		if e.Step == nil || r.Step(e.Step.Name) != nil {
@@ -133,17 +134,21 @@ func (r *Run) applyStage(e Event) {
 		if r.Stages[i].Name != e.Stage.Name {
 			continue
 		}
-		if e.Type == StageStarted {
-			r.Stages[i].State, r.Stages[i].Started = StateRunning, e.At
-		} else {
+		switch e.Type {
+		case StagePlanned:
+		case StageStarted:
+			r.Stages[i].State, r.Stages[i].Started, r.Stages[i].Total = StateRunning, e.At, e.Stage.Total
+		default:
 			r.Stages[i].State, r.Stages[i].Ended, r.Stages[i].Note = e.Stage.State, e.At, e.Stage.Note
 		}
 		return
 	}
 	s := *e.Stage
-	if e.Type == StageStarted {
+	switch e.Type {
+	case StagePlanned:
+	case StageStarted:
 		s.State, s.Started = StateRunning, e.At
-	} else {
+	default:
 		s.Ended = e.At
 	}
 	r.Stages = append(r.Stages, s)
