@@ -1,0 +1,75 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// serverLog takes the server's log lines into slog.
+type serverLog struct {
+	log   *slog.Logger
+	limit limiter
+	fatal atomic.Pointer[string]
+}
+
+// Noticef logs what the server finds worth a notice: of no interest by default.
+func (l *serverLog) Noticef(format string, v ...any) { l.line(slog.LevelDebug, format, v) }
+
+// Warnf logs a warning.
+func (l *serverLog) Warnf(format string, v ...any) { l.line(slog.LevelWarn, format, v) }
+
+// Errorf logs an error; refused logins and forbidden subjects arrive here.
+func (l *serverLog) Errorf(format string, v ...any) { l.line(slog.LevelError, format, v) }
+
+// Debugf logs details.
+func (l *serverLog) Debugf(format string, v ...any) { l.line(slog.LevelDebug, format, v) }
+
+// Tracef drops the protocol trace.
+func (l *serverLog) Tracef(string, ...any) {}
+
+// Fatalf keeps the reason; whoever started the server finds it. It must not exit.
+func (l *serverLog) Fatalf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	l.fatal.CompareAndSwap(nil, &text)
+	l.log.Error("nats", "text", text)
+}
+
+func (l *serverLog) cause() error {
+	if text := l.fatal.Load(); text != nil {
+		return errors.New(*text)
+	}
+	return errors.New("the server is not ready")
+}
+
+func (l *serverLog) line(level slog.Level, format string, v []any) {
+	text := fmt.Sprintf(format, v...)
+	if strings.Contains(text, "authentication error") {
+		return // logged with its reason by the authenticator
+	}
+	if level > slog.LevelDebug && !l.limit.allow() {
+		return
+	}
+	l.log.Log(nil, level, "nats", "text", text) //nolint:staticcheck // the server's callbacks have no context
+}
+
+// limiter lets 60 lines a minute pass, so that a storm does not fill the log.
+type limiter struct {
+	mu    sync.Mutex
+	since time.Time
+	n     int
+}
+
+func (l *limiter) allow() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); now.Sub(l.since) > time.Minute {
+		l.since, l.n = now, 0
+	}
+	l.n++
+	return l.n <= 60
+}

@@ -1,0 +1,104 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"berth/schema"
+)
+
+// Report hands the result of a command to core. It is on core's disk when Report
+// returns nil; reporting it again within seven days is nil as well. The caller
+// repeats until then.
+func (c *Conn) Report(ctx context.Context, cmd string, res schema.Result) error {
+	if err := checkTokens(c.agent, cmd); err != nil {
+		return err
+	}
+	data, err := json.Marshal(res)
+	if err != nil {
+		return fmt.Errorf("report %s: encode: %w", cmd, err)
+	}
+	_, err = c.js.PublishMsg(ctx, &nats.Msg{Subject: subjResult(c.agent, cmd), Data: data})
+	if err == nil || hasCode(err, codePerSubjectLimit) {
+		return nil
+	}
+	return published(err, "report result")
+}
+
+// Results calls fn with every result, one after the other, until ctx ends; then
+// it returns nil. A result counts as taken only after fn returned nil: otherwise
+// it comes again, to this core or another. The agent is taken from the subject,
+// which the server guards: compare it with the one that was asked.
+func (c *Conn) Results(ctx context.Context, fn func(ctx context.Context, agent string, res schema.Result) error) error {
+	for attempt := 1; ctx.Err() == nil; attempt++ {
+		began := time.Now()
+		err := c.results(ctx, fn)
+		if ctx.Err() != nil || c.nc.IsClosed() {
+			return nil
+		}
+		if time.Since(began) > time.Minute {
+			attempt = 1
+		}
+		c.log.Warn("read results", "err", err)
+		if Sleep(ctx, Backoff(attempt)) != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (c *Conn) results(ctx context.Context, fn func(ctx context.Context, agent string, res schema.Result) error) error {
+	cons, err := c.js.Consumer(ctx, StreamResults, DurableEngine)
+	if err != nil {
+		return fmt.Errorf("open consumer: %w", err)
+	}
+	it, err := cons.Messages(jetstream.PullMaxMessages(64))
+	if err != nil {
+		return fmt.Errorf("consume: %w", err)
+	}
+	stop := context.AfterFunc(ctx, it.Stop)
+	defer stop()
+	defer it.Stop()
+	for {
+		m, err := it.Next()
+		if err != nil {
+			return fmt.Errorf("next: %w", err)
+		}
+		c.result(ctx, m, fn)
+	}
+}
+
+func (c *Conn) result(ctx context.Context, m jetstream.Msg, fn func(ctx context.Context, agent string, res schema.Result) error) {
+	var res schema.Result
+	if err := json.Unmarshal(m.Data(), &res); err != nil {
+		c.log.Error("drop a result that is not one", "subject", m.Subject(), "err", err)
+		_ = m.Term() // it would never decode
+		return
+	}
+	err := fn(ctx, agentOf(m.Subject()), res)
+	if err == nil {
+		err = m.Ack()
+	} else {
+		c.log.Warn("result comes again", "command", res.Command, "err", err)
+		err = m.NakWithDelay(nakDelay(m))
+	}
+	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		c.log.Warn("acknowledge a result", "command", res.Command, "err", err)
+	}
+}
+
+// nakDelay grows with the deliveries, so that one result that cannot be taken
+// does not starve the others.
+func nakDelay(m jetstream.Msg) time.Duration {
+	meta, err := m.Metadata()
+	if err != nil {
+		return time.Second
+	}
+	return min(time.Duration(meta.NumDelivered)*500*time.Millisecond, 30*time.Second)
+}
