@@ -79,7 +79,7 @@ func (e Execution) Refs() []ParamRef {
 type ParamRef struct{ Param, Kind, Value string }
 
 // MapRefs returns the execution with every resource it names replaced.
-func (e Execution) MapRefs(to func(kind, value string) string) Execution {
+func (e Execution) MapRefs(to func(ParamRef) string) Execution {
 	t, _ := ExecutionByType(e.Type)
 	var params map[string]any
 	if json.Unmarshal(e.Params, &params) != nil {
@@ -91,11 +91,11 @@ func (e Execution) MapRefs(to func(kind, value string) string) Execution {
 		}
 		switch v := params[p.Name].(type) {
 		case string:
-			params[p.Name] = to(p.Ref, v)
+			params[p.Name] = to(ParamRef{p.Name, p.Ref, v})
 		case []any:
 			for i := range v {
 				if s, ok := v[i].(string); ok {
-					v[i] = to(p.Ref, s)
+					v[i] = to(ParamRef{p.Name, p.Ref, s})
 				}
 			}
 		}

@@ -1,0 +1,244 @@
+package resource
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"berth/schema"
+)
+
+// Kind is the typed store of one kind of resource.
+type Kind[C any] struct {
+	name   string
+	reg    *Registry
+	bucket Bucket[schema.Resource[C]]
+	def    func() C
+	rule   schema.NameRule
+	flat   bool
+}
+
+// Option changes how a kind behaves.
+type Option func(*options)
+
+type options struct {
+	rule schema.NameRule
+	flat bool
+}
+
+// Named sets the rule of the kind's names; schema.PlainName without it.
+func Named(rule schema.NameRule) Option { return func(o *options) { o.rule = rule } }
+
+// Flat says that in files the settings stand beside the name, without config.
+func Flat() Option { return func(o *options) { o.flat = true } }
+
+// Register adds a kind to the registry: its name, where it is stored, and its
+// settings when none are given. It panics when the name is taken.
+func Register[C any](g *Registry, name string, b Bucket[schema.Resource[C]], def func() C, opts ...Option) *Kind[C] {
+	o := options{rule: schema.PlainName}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	k := &Kind[C]{name: name, reg: g, bucket: b, def: def, rule: o.rule, flat: o.flat}
+	g.add(k)
+	return k
+}
+
+// Name returns the kind's name: "stack".
+func (k *Kind[C]) Name() string { return k.name }
+
+// Fields returns the kind's settings with their defaults.
+func (k *Kind[C]) Fields() []schema.Field { return schema.Fields(k.def()) }
+
+// Get returns the resource of that name or id, with its secrets; NotFound.
+func (k *Kind[C]) Get(_ context.Context, key string) (schema.Resource[C], error) {
+	r, err := k.sealed(key)
+	if err != nil {
+		return r, err
+	}
+	return k.opened(r)
+}
+
+// Masked returns the resource of that name or id with secrets masked; NotFound.
+func (k *Kind[C]) Masked(key string) (schema.Resource[C], error) {
+	r, err := k.sealed(key)
+	if err != nil {
+		return r, err
+	}
+	return masked(r)
+}
+
+// All returns every resource, sorted by name, with secrets masked.
+func (k *Kind[C]) All() ([]schema.Resource[C], error) {
+	list := k.stored()
+	for i, r := range list {
+		m, err := masked(r)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = m
+	}
+	return list, nil
+}
+
+// Find returns the id and name of the resource of that name or id; NotFound with
+// the nearest name.
+func (k *Kind[C]) Find(key string) (schema.Target, error) {
+	r, err := k.sealed(key)
+	return r.Target(k.name), err
+}
+
+// Match returns the resources a pattern selects by name, and of these those that
+// have all the tags; sorted by name.
+func (k *Kind[C]) Match(pattern string, tags []string) ([]schema.Target, error) {
+	p, err := schema.ParsePattern(pattern)
+	if err != nil {
+		return nil, err
+	}
+	var out []schema.Target
+	for _, r := range k.stored() {
+		missing := slices.ContainsFunc(tags, func(t string) bool { return !slices.Contains(r.Tags, t) })
+		if p.Match(r.Name) && !missing {
+			out = append(out, r.Target(k.name))
+		}
+	}
+	return out, nil
+}
+
+// Put creates a resource, or changes the one that has its id, checked like any
+// other input: name, references, secrets. It is for Go code that has a whole
+// resource; Rev must be the one it was read at, 0 to create.
+func (k *Kind[C]) Put(ctx context.Context, r schema.Resource[C]) (schema.Resource[C], error) {
+	k.reg.mu.Lock()
+	defer k.reg.mu.Unlock()
+	return k.save(ctx, r)
+}
+
+// save checks and stores; the caller holds the registry's lock. Secrets of r are
+// in clear, and so they are in what it returns.
+func (k *Kind[C]) save(ctx context.Context, r schema.Resource[C]) (schema.Resource[C], error) {
+	if err := k.admit(&r); err != nil {
+		return r, err
+	}
+	return k.write(ctx, r)
+}
+
+// admit makes what is about to be saved canonical, or refuses it.
+func (k *Kind[C]) admit(r *schema.Resource[C]) error {
+	name, err := k.rule(r.Name)
+	if err != nil {
+		return err
+	}
+	r.Name = name
+	for _, other := range k.stored() {
+		if other.Name == name && other.ID != r.ID {
+			return schema.Errorf(schema.Conflict, "there is a %s %q already: choose another name", k.name, name)
+		}
+	}
+	if r.Tags, err = tags(r.Tags); err != nil {
+		return err
+	}
+	if c, ok := any(r.Config).(schema.Checker); ok {
+		if err := c.Check().Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tags refuses empty tags and drops repeated ones.
+func tags(in []string) ([]string, error) {
+	out := []string{}
+	for _, t := range in {
+		t = strings.TrimSpace(t)
+		if t == "" {
+			return nil, schema.Errorf(schema.Invalid, "a tag is empty")
+		}
+		if !slices.Contains(out, t) {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+// write seals and stores what has been admitted.
+func (k *Kind[C]) write(ctx context.Context, r schema.Resource[C]) (schema.Resource[C], error) {
+	r.Updated = k.reg.now().UnixMilli()
+	if r.ID == "" {
+		r.ID = schema.NewID()
+	}
+	if r.Rev == 0 {
+		r.Created = r.Updated
+	}
+	doc, err := k.sealedCopy(r)
+	if err != nil {
+		return r, err
+	}
+	what := fmt.Sprintf("save %s %q", k.name, r.Name)
+	if r.Rev == 0 {
+		r.Rev, err = k.bucket.Create(ctx, r.ID, doc)
+	} else {
+		r.Rev, err = k.bucket.Update(ctx, r.ID, doc, r.Rev)
+	}
+	if err != nil {
+		return r, schema.Wrap(schema.CodeOf(err), err, "%s", what)
+	}
+	return r, nil
+}
+
+// stored returns every resource as stored, sorted by name.
+func (k *Kind[C]) stored() []schema.Resource[C] {
+	docs := k.bucket.List()
+	out := make([]schema.Resource[C], len(docs))
+	for i, d := range docs {
+		out[i] = d.Value
+		out[i].Rev = d.Rev
+	}
+	slices.SortFunc(out, func(a, b schema.Resource[C]) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// sealed finds a resource by id, else by name, as stored.
+func (k *Kind[C]) sealed(key string) (schema.Resource[C], error) {
+	if schema.IsID(key) {
+		if d, ok := k.bucket.Get(key); ok {
+			d.Value.Rev = d.Rev
+			return d.Value, nil
+		}
+	}
+	list := k.stored()
+	var names []string
+	for _, r := range list {
+		if r.Name == key {
+			return r, nil
+		}
+		names = append(names, r.Name)
+	}
+	if name, err := k.rule(key); err == nil && name != key { // "My Stack" is stored as my_stack
+		for _, r := range list {
+			if r.Name == name {
+				return r, nil
+			}
+		}
+	}
+	hint := ""
+	if near := schema.Nearest(key, names); near != "" {
+		hint = fmt.Sprintf(": did you mean %q?", near)
+	}
+	return schema.Resource[C]{}, schema.Errorf(schema.NotFound, "there is no %s %q%s", k.name, key, hint)
+}
+
+func (k *Kind[C]) referrers(kind, id string) []string {
+	var out []string
+	for _, r := range k.stored() {
+		if r.ID == id && k.name == kind {
+			continue
+		}
+		refs, err := refsOf(r.Config)
+		if err == nil && slices.ContainsFunc(refs, func(x reference) bool { return x.kind == kind && x.value == id }) {
+			out = append(out, fmt.Sprintf("%s %q", k.name, r.Name))
+		}
+	}
+	return out
+}

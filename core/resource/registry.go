@@ -1,0 +1,105 @@
+package resource
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"berth/schema"
+)
+
+// Mask stands for a secret value wherever it is shown. Given back in an update,
+// it leaves the secret as it is.
+const Mask = "•••"
+
+// Registry is the list of kinds.
+type Registry struct {
+	sealer Sealer
+	now    func() time.Time
+	kinds  []Any
+	mu     sync.Mutex // held by every write, so that names stay unique
+}
+
+// Sealer encrypts secret values before they are stored.
+type Sealer interface {
+	Seal(plain []byte) ([]byte, error)
+	Open(sealed []byte) ([]byte, error)
+}
+
+// NewRegistry makes an empty list. now is the clock of the times stored.
+func NewRegistry(sealer Sealer, now func() time.Time) *Registry {
+	return &Registry{sealer: sealer, now: now}
+}
+
+// Kinds returns the kinds in the order of their registration, which is the order
+// in which plans are applied: what is referred to comes before what refers.
+func (g *Registry) Kinds() []Any { return slices.Clone(g.kinds) }
+
+// Kind returns the kind of that name; NotFound.
+func (g *Registry) Kind(name string) (Any, error) {
+	if k := g.kind(name); k != nil {
+		return k, nil
+	}
+	return nil, schema.Errorf(schema.NotFound, "there is no kind %q: the kinds are %s", name, strings.Join(g.names(), ", "))
+}
+
+func (g *Registry) kind(name string) Any {
+	for _, k := range g.kinds {
+		if k.Name() == name {
+			return k
+		}
+	}
+	return nil
+}
+
+func (g *Registry) names() []string {
+	var out []string
+	for _, k := range g.kinds {
+		out = append(out, k.Name())
+	}
+	return out
+}
+
+// add appends a kind; the same name twice is a fault of the program.
+func (g *Registry) add(k Any) {
+	if g.kind(k.Name()) != nil {
+		panic(fmt.Sprintf("resource: kind %s registered twice", k.Name()))
+	}
+	g.kinds = append(g.kinds, k)
+}
+
+// resolver finds the id for a name or an id. known is false for kinds that are
+// not registered: what is given is then kept as it is.
+type resolver func(kind, key string) (id string, found, known bool)
+
+// resolve finds stored resources.
+func (g *Registry) resolve(kind, key string) (string, bool, bool) {
+	k := g.kind(kind)
+	if k == nil {
+		return key, false, false
+	}
+	t, err := k.Find(key)
+	return t.ID, err == nil, true
+}
+
+// nameOf returns what to show for a stored reference: its name, or what is
+// stored when nothing has that id (any more).
+func (g *Registry) nameOf(kind, id string) string {
+	if k := g.kind(kind); k != nil {
+		if t, err := k.Find(id); err == nil {
+			return t.Name
+		}
+	}
+	return id
+}
+
+// referrers lists what refers to a resource, as `stack "web"`.
+func (g *Registry) referrers(kind, id string) []string {
+	var out []string
+	for _, k := range g.kinds {
+		out = append(out, k.referrers(kind, id)...)
+	}
+	return out
+}
