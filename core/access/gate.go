@@ -1,0 +1,326 @@
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"log/slog"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"berth/core/store"
+	"berth/schema"
+)
+
+// User is somebody who can sign in.
+type User struct {
+	ID       string `json:"id"`
+	Username string `json:"username"`
+	Hash     string `json:"hash"` // argon2id of the password
+	Admin    bool   `json:"admin"`
+	Enabled  bool   `json:"enabled"`
+	Created  int64  `json:"created"` // unix ms
+}
+
+// Session is a sign-in of a user, by the SHA-256 of its secret.
+type Session struct {
+	User    string `json:"user"`
+	Kind    string `json:"kind"` // page, token
+	From    string `json:"from"`
+	Created int64  `json:"created"`
+	Expires int64  `json:"expires"` // unix ms
+}
+
+// Key is an API key; Hash is the SHA-256 of its secret.
+type Key struct {
+	Key     string `json:"key"`
+	Hash    string `json:"hash"`
+	User    string `json:"user"`
+	Name    string `json:"name"`
+	Created int64  `json:"created"`
+	Expires int64  `json:"expires"` // unix ms; 0 is never
+}
+
+// Setting is a value of core's own, sealed.
+type Setting struct {
+	Sealed string `json:"sealed"`
+}
+
+// Config is what a Gate needs.
+type Config struct {
+	Users    *store.Bucket[User]
+	Sessions *store.Bucket[Session]
+	Keys     *store.Bucket[Key]
+	Settings *store.Bucket[Setting]
+	Sealer   *store.Sealer
+	Failures *Failures // shared by all doors
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// How long sign-ins live.
+const (
+	sessionTTL = 30 * 24 * time.Hour
+	tokenTTL   = 24 * time.Hour
+)
+
+// adminID is the first administrator's id. It is fixed, so that two who use the
+// setup link at once cannot both become him.
+const adminID = "00000000000000000000a001"
+
+// Gate knows users, sessions and keys.
+type Gate struct {
+	cfg       Config
+	passwords *passwords
+	jwtKey    []byte
+
+	mu    sync.Mutex
+	setup string // SHA-256 of the setup link's token; empty when there is none
+}
+
+// NewGate makes a gate and the key of its tokens, if there is none yet.
+func NewGate(ctx context.Context, cfg Config) (*Gate, error) {
+	g := &Gate{cfg: cfg, passwords: newPasswords()}
+	var err error
+	g.jwtKey, err = g.secretSetting(ctx, "jwt")
+	return g, err
+}
+
+// secretSetting returns 32 random bytes that stay the same, sealed at rest.
+func (g *Gate) secretSetting(ctx context.Context, name string) ([]byte, error) {
+	if s, err := g.cfg.Settings.Get(name); err == nil {
+		plain, err := g.cfg.Sealer.Unseal(s.Value.Sealed)
+		return plain, schema.Wrap(schema.Internal, err, "open core's setting %q: was core's key replaced?", name)
+	}
+	plain := make([]byte, 32)
+	_, _ = rand.Read(plain) // never fails
+	sealed, err := g.cfg.Sealer.Seal(plain)
+	if err != nil {
+		return nil, schema.Wrap(schema.Internal, err, "seal core's setting %q", name)
+	}
+	_, err = g.cfg.Settings.Create(ctx, name, Setting{Sealed: sealed})
+	return plain, err
+}
+
+// Invite returns the token of a one-time link that makes the first administrator,
+// or "" when there is one. The token is good until it is used or core ends; each
+// call makes a new one.
+func (g *Gate) Invite(ctx context.Context) string {
+	if !g.Fresh(ctx) {
+		return ""
+	}
+	token := secret()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.setup = digest(token)
+	return token
+}
+
+// Fresh reports that there is no user yet: only the setup link lets one in.
+func (g *Gate) Fresh(context.Context) bool { return g.cfg.Users.Len() == 0 }
+
+// SetupOpen reports whether the token of a setup link is still good.
+func (g *Gate) SetupOpen(ctx context.Context, token string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.setup != "" && equal(g.setup, digest(token)) && g.Fresh(ctx)
+}
+
+// Credentials is what somebody types to get in.
+type Credentials struct {
+	Token    string // of the setup link
+	Username string
+	Password string
+	From     string // peer address
+}
+
+// Setup creates the first administrator with the token of the one-time link and
+// returns his session. Errors: Denied for a token that is used or wrong; Invalid.
+func (g *Gate) Setup(ctx context.Context, c Credentials) (string, error) {
+	if !g.SetupOpen(ctx, c.Token) {
+		if d := g.cfg.Failures.Add(c.From); d > 0 {
+			return "", tooMany(c.From, d)
+		}
+		return "", schema.Errorf(schema.Denied, "this setup link is used up or wrong: the newest one is in core's log")
+	}
+	u, err := g.CreateAdmin(ctx, c.Username, c.Password)
+	if err != nil {
+		return "", err
+	}
+	g.mu.Lock()
+	g.setup = ""
+	g.mu.Unlock()
+	return g.open(ctx, u, "page", c.From, sessionTTL)
+}
+
+// CreateAdmin creates the first administrator; Conflict when there is one.
+func (g *Gate) CreateAdmin(ctx context.Context, username, password string) (User, error) {
+	if err := checkCredentials(username, password); err != nil {
+		return User{}, err
+	}
+	if !g.Fresh(ctx) {
+		return User{}, schema.Errorf(schema.Conflict, "there is an administrator already")
+	}
+	hash, err := g.passwords.hash(ctx, password)
+	if err != nil {
+		return User{}, err
+	}
+	u := User{ID: adminID, Username: username, Hash: hash, Admin: true, Enabled: true, Created: g.cfg.Now().UnixMilli()}
+	if _, err := g.cfg.Users.Create(ctx, u.ID, u); err != nil {
+		return User{}, schema.Wrap(schema.CodeOf(err), err, "create the administrator")
+	}
+	return u, nil
+}
+
+// Login checks a password and opens a session of a page. Errors:
+// Unauthenticated; TooMany when the address guessed wrong too often.
+func (g *Gate) Login(ctx context.Context, c Credentials) (string, error) {
+	u, err := g.checkPassword(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	return g.open(ctx, u, "page", c.From, sessionTTL)
+}
+
+func (g *Gate) checkPassword(ctx context.Context, c Credentials) (User, error) {
+	u, known := g.userNamed(c.Username)
+	if len(c.Password) > 4*maxPassword {
+		c.Password = ""
+	}
+	ok, err := g.passwords.matches(ctx, u.Hash, c.Password, g.cfg.Failures.Wait(c.From) > 0)
+	if err != nil {
+		return User{}, err
+	}
+	if !ok || !known || !u.Enabled {
+		return User{}, g.failed(c.From, "the username or the password is wrong")
+	}
+	return u, nil
+}
+
+// failed counts a failure and returns what the other is told.
+func (g *Gate) failed(peer, text string) error {
+	if d := g.cfg.Failures.Add(peer); d > 0 {
+		return tooMany(peer, d)
+	}
+	return schema.Errorf(schema.Unauthenticated, "%s", text)
+}
+
+func tooMany(peer string, d time.Duration) error {
+	return schema.Errorf(schema.TooMany, "too many failed attempts from %s: try again in %d s", peer, int(math.Ceil(d.Seconds())))
+}
+
+func (g *Gate) userNamed(name string) (User, bool) {
+	for _, d := range g.cfg.Users.List("") {
+		if d.Value.Username == name {
+			return d.Value, true
+		}
+	}
+	return User{}, false
+}
+
+// open makes a session and returns its secret.
+func (g *Gate) open(ctx context.Context, u User, kind, from string, ttl time.Duration) (string, error) {
+	token, now := secret(), g.cfg.Now()
+	s := Session{User: u.ID, Kind: kind, From: from, Created: now.UnixMilli(), Expires: now.Add(ttl).UnixMilli()}
+	if _, err := g.cfg.Sessions.Create(ctx, digest(token), s); err != nil {
+		return "", schema.Wrap(schema.CodeOf(err), err, "open a session")
+	}
+	return token, nil
+}
+
+// Session returns who a session belongs to; Unauthenticated.
+func (g *Gate) Session(_ context.Context, token string) (schema.Actor, error) {
+	u, err := g.sessionUser(digest(token), "page")
+	if err != nil {
+		return schema.Actor{}, err
+	}
+	return actorOf(u), nil
+}
+
+// SessionCaller is Session as API and permissions know him.
+func (g *Gate) SessionCaller(_ context.Context, token, peer string) (Caller, error) {
+	u, err := g.sessionUser(digest(token), "page")
+	return callerOf(u, peer, "click"), err
+}
+
+func (g *Gate) sessionUser(key, kind string) (User, error) {
+	d, err := g.cfg.Sessions.Get(key)
+	if err != nil || d.Value.Kind != kind || d.Value.Expires <= g.cfg.Now().UnixMilli() {
+		return User{}, schema.Errorf(schema.Unauthenticated, "the session has ended: sign in again")
+	}
+	u, err := g.cfg.Users.Get(d.Value.User)
+	if err != nil || !u.Value.Enabled {
+		return User{}, schema.Errorf(schema.Unauthenticated, "this user is gone or disabled")
+	}
+	return u.Value, nil
+}
+
+// Logout ends a session; one that is not there has ended already.
+func (g *Gate) Logout(ctx context.Context, token string) error {
+	return g.cfg.Sessions.Delete(ctx, digest(token), 0)
+}
+
+// Run removes sessions that have expired, now and every hour, until ctx ends.
+func (g *Gate) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		now := g.cfg.Now().UnixMilli()
+		for _, d := range g.cfg.Sessions.List("") {
+			if d.Value.Expires > now {
+				continue
+			}
+			if err := g.cfg.Sessions.Delete(ctx, d.Key, d.Rev); err != nil {
+				g.cfg.Log.Warn("remove an expired session", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func actorOf(u User) schema.Actor {
+	return schema.Actor{Kind: "user", ID: u.ID, Name: u.Username}
+}
+
+func callerOf(u User, peer, via string) Caller {
+	return Caller{UserID: u.ID, Username: u.Username, Admin: u.Admin, Actor: actorOf(u), Peer: peer, Via: via}
+}
+
+// secret returns 32 random bytes as text.
+func secret() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// digest is how secrets of this strength are stored: they cannot be guessed, so
+// one round of SHA-256 is enough.
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+// alnum returns n random letters and digits.
+func alnum(n int) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	var b strings.Builder
+	buf := make([]byte, 1)
+	for b.Len() < n {
+		_, _ = rand.Read(buf)
+		if int(buf[0]) < 4*len(letters) { // else the first letters would come more often
+			b.WriteByte(letters[int(buf[0])%len(letters)])
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,150 @@
+package access
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"berth/schema"
+)
+
+// NewKey makes an API key for a user; the secret is returned this once. expires
+// is unix ms, 0 never.
+func (g *Gate) NewKey(ctx context.Context, user, name string, expires int64) (key, keySecret string, err error) {
+	if name = strings.TrimSpace(name); name == "" || utf8.RuneCountInString(name) > 200 {
+		return "", "", schema.Errorf(schema.Invalid, "name of an API key: must have 1 to 200 characters")
+	}
+	if _, err := g.User(user); err != nil {
+		return "", "", err
+	}
+	key, keySecret = "K_"+alnum(40)+"_K", "S_"+alnum(40)+"_S"
+	doc := Key{Key: key, Hash: digest(keySecret), User: user, Name: name, Created: g.cfg.Now().UnixMilli(), Expires: expires}
+	if _, err := g.cfg.Keys.Create(ctx, keyDoc(key), doc); err != nil {
+		return "", "", schema.Wrap(schema.CodeOf(err), err, "store the API key")
+	}
+	return key, keySecret, nil
+}
+
+// Keys lists the user's API keys, newest first, without their secrets.
+func (g *Gate) Keys(user string) []Key {
+	var out []Key
+	for _, d := range g.cfg.Keys.List("") {
+		if k := d.Value; k.User == user {
+			k.Hash = ""
+			out = append(out, k)
+		}
+	}
+	slices.SortFunc(out, func(a, b Key) int { return int(b.Created - a.Created) })
+	return out
+}
+
+// DeleteKey removes an API key of the user; NotFound; Denied when it is
+// somebody else's.
+func (g *Gate) DeleteKey(ctx context.Context, user, key string) error {
+	d, err := g.cfg.Keys.Get(keyDoc(key))
+	switch {
+	case err != nil:
+		return schema.Errorf(schema.NotFound, "no API key %q", key)
+	case d.Value.User != user:
+		return schema.Errorf(schema.Denied, "the API key is another user's")
+	}
+	return g.cfg.Keys.Delete(ctx, d.Key, d.Rev)
+}
+
+// Token checks a password and returns a token for the authorization header,
+// which lives a day. Errors as of Login.
+func (g *Gate) Token(ctx context.Context, c Credentials) (string, error) {
+	u, err := g.checkPassword(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	session, err := g.open(ctx, u, "token", c.From, tokenTTL)
+	if err != nil {
+		return "", err
+	}
+	now := g.cfg.Now()
+	return signToken(g.jwtKey, claims{
+		Sub: u.ID, Iat: now.UnixMilli(), Exp: now.Add(tokenTTL).UnixMilli(), Jti: digest(session),
+	}), nil
+}
+
+// Authenticate says who sent a request by its headers: a token, or an API key and
+// its secret. The first that is present decides. Errors: Unauthenticated; TooMany
+// when the address failed too often. Valid credentials are never refused.
+func (g *Gate) Authenticate(_ context.Context, h http.Header, peer string) (Caller, error) {
+	var c Caller
+	var err error
+	switch {
+	case h.Get("Authorization") != "":
+		c, err = g.byToken(h.Get("Authorization"))
+	case h.Get("X-Api-Key") != "":
+		c, err = g.byKey(h.Get("X-Api-Key"), h.Get("X-Api-Secret"))
+	case h.Get("X-Api-Signature") != "":
+		err = schema.Errorf(schema.Unauthenticated, "signed requests are not supported: send x-api-key and x-api-secret")
+	default:
+		return c, schema.Errorf(schema.Unauthenticated, "no credentials: send x-api-key and x-api-secret, or authorization")
+	}
+	if err != nil {
+		return Caller{}, g.failed(peer, schema.SafeText(err))
+	}
+	c.Peer = peer
+	return c, nil
+}
+
+func (g *Gate) byToken(header string) (Caller, error) {
+	token := strings.TrimSpace(header)
+	if len(token) > 7 && strings.EqualFold(token[:7], "bearer ") {
+		token = strings.TrimSpace(token[7:])
+	}
+	c, err := readToken(g.jwtKey, token, g.cfg.Now())
+	if err != nil {
+		return Caller{}, err
+	}
+	u, err := g.sessionUser(c.Jti, "token")
+	if err != nil {
+		return Caller{}, err
+	}
+	return callerOf(u, "", "api"), nil
+}
+
+// byKey compares digests, also when the key is unknown.
+func (g *Gate) byKey(key, keySecret string) (Caller, error) {
+	d, err := g.cfg.Keys.Get(keyDoc(key))
+	k, hash := d.Value, d.Value.Hash
+	if err != nil {
+		hash = digest("")
+	}
+	match := equal(hash, digest(keySecret))
+	u, noUser := g.User(k.User)
+	switch {
+	case keySecret == "":
+		return Caller{}, schema.Errorf(schema.Unauthenticated, "x-api-secret is missing")
+	case err != nil || !match:
+		return Caller{}, schema.Errorf(schema.Unauthenticated, "the API key or its secret is wrong")
+	case k.Expires > 0 && k.Expires+keyGrace.Milliseconds() < g.cfg.Now().UnixMilli():
+		return Caller{}, schema.Errorf(schema.Unauthenticated, "the API key has expired")
+	case noUser != nil || !u.Enabled:
+		return Caller{}, schema.Errorf(schema.Unauthenticated, "the API key's user is gone or disabled")
+	}
+	c := callerOf(u, "", "api")
+	c.Key, c.Actor = k.Key, schema.Actor{Kind: "key", ID: u.ID, Name: u.Username + " (" + k.Name + ")"}
+	return c, nil
+}
+
+// keyDoc is where a key is stored: what people send may not be a bucket's key.
+func keyDoc(key string) string { return digest(key)[:32] }
+
+// keyGrace is how long an expired key is still good: clocks differ.
+const keyGrace = 5 * time.Minute
+
+// User returns a user; NotFound.
+func (g *Gate) User(id string) (User, error) {
+	d, err := g.cfg.Users.Get(id)
+	if err != nil {
+		return User{}, schema.Errorf(schema.NotFound, "no user %q", id)
+	}
+	return d.Value, nil
+}
