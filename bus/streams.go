@@ -42,7 +42,7 @@ func def[T comparable](p *T, v T) {
 	}
 }
 
-// streams are the desired configurations. Why each is as it is: docs/bus.md.
+// streams are the desired configurations.
 func streams(o MigrateOptions) []jetstream.StreamConfig {
 	out := jetstream.StreamConfig{
 		Name: StreamOutput, Subjects: []string{subjOutAll}, MaxAge: o.OutputAge, MaxBytes: o.OutputBytes,
