@@ -162,16 +162,19 @@ type RepoSyncResp struct {
 // Deployed is what the last successful deploy of a stack left behind: what the
 // next one is compared with. It holds digests, never contents of secrets.
 type Deployed struct {
-	Run      string                       `json:"run"`
-	Number   uint64                       `json:"number"`
-	At       int64                        `json:"at"`
-	Project  string                       `json:"project"`
-	Server   string                       `json:"server"` // id
-	Commit   string                       `json:"commit,omitempty"`
-	Message  string                       `json:"message,omitempty"`
-	Services []DeployedService            `json:"services,omitempty"`
-	Digest   string                       `json:"digest"`
-	Inputs   map[string]map[string]string `json:"inputs,omitempty"` // service → input name → digest
+	Run      string            `json:"run"`
+	Number   uint64            `json:"number"`
+	At       int64             `json:"at"`
+	Project  string            `json:"project"`
+	Server   string            `json:"server"` // id
+	Commit   string            `json:"commit,omitempty"`
+	Message  string            `json:"message,omitempty"`
+	Services []DeployedService `json:"services,omitempty"`
+	Digest   string            `json:"digest"`
+	// Dirty says why what runs is not what was deployed last: a later deploy failed
+	// or was ended half way. The next one deploys whatever the digest says.
+	Dirty  string                       `json:"dirty,omitempty"`
+	Inputs map[string]map[string]string `json:"inputs,omitempty"` // service → input name → digest
 }
 
 // DeployedService is one service of a deployed stack.

@@ -1,0 +1,125 @@
+package execution
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"berth/core/run"
+	"berth/schema"
+)
+
+// BatchParams are the parameters of every Batch action.
+type BatchParams struct {
+	Pattern string   `json:"pattern"`
+	Tags    []string `json:"tags,omitempty"`
+}
+
+// named is a resource a batch may select.
+type named struct {
+	target schema.Target
+	tags   []string
+}
+
+// Batch returns the body of an action that runs another one on every resource of
+// a kind that matches a pattern. Nothing matched is a warning, never a silent
+// success.
+func (d *Deps) Batch(kind, param, action string) run.Body {
+	return func(ctx context.Context, r *run.Run) (run.Outcome, error) {
+		var p BatchParams
+		if err := r.Params(&p); err != nil {
+			return run.Outcome{}, err
+		}
+		targets, err := run.Local(ctx, r, "match", func(ctx context.Context) ([]schema.Target, error) {
+			return d.match(ctx, kind, p)
+		})
+		if err != nil {
+			return run.Outcome{}, err
+		}
+		if len(targets) == 0 {
+			dec := schema.Decision{What: "nothing", Reason: fmt.Sprintf("no %s matches %q", kind, strings.TrimSpace(p.Pattern))}
+			if len(p.Tags) > 0 {
+				dec.Reason += fmt.Sprintf(" with tags %v", p.Tags)
+			}
+			return run.Outcome{State: schema.StateWarning, Note: dec.Reason}, r.Note(ctx, run.Note{Decision: &dec})
+		}
+		return d.each(ctx, r, targets, param, action)
+	}
+}
+
+func (d *Deps) each(ctx context.Context, r *run.Run, targets []schema.Target, param, action string) (run.Outcome, error) {
+	rec := r.Record()
+	t := &tally{}
+	var g errgroup.Group
+	for _, target := range targets {
+		g.Go(func() error {
+			child, err := r.Child(ctx, action+" "+target.Name, run.StartReq{
+				Action: action, Target: target, Params: paramsFor(param, target.ID), Actor: rec.Actor, Cause: rec.Cause,
+			})
+			if err != nil {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				child = &schema.Run{State: schema.StateFailed, Problem: schema.ProblemOf(err)}
+			}
+			t.count(target.Name, child)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return run.Outcome{}, err
+	}
+	return t.outcome(), t.err()
+}
+
+func paramsFor(param, id string) []byte { return fmt.Appendf(nil, "{%q:%q}", param, id) }
+
+// match lists the resources of a kind that a batch selects, by name.
+func (d *Deps) match(ctx context.Context, kind string, p BatchParams) ([]schema.Target, error) {
+	pattern, err := schema.ParsePattern(p.Pattern)
+	if err != nil {
+		return nil, err
+	}
+	all, err := d.all(ctx, kind)
+	if err != nil {
+		return nil, err
+	}
+	var out []schema.Target
+	for _, n := range all {
+		if !pattern.Match(n.target.Name) && !pattern.Match(n.target.ID) {
+			continue
+		}
+		if slices.ContainsFunc(p.Tags, func(tag string) bool { return !slices.Contains(n.tags, tag) }) {
+			continue
+		}
+		out = append(out, n.target)
+	}
+	slices.SortFunc(out, func(a, b schema.Target) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+func (d *Deps) all(ctx context.Context, kind string) ([]named, error) {
+	switch kind {
+	case "stack":
+		list, err := d.Stacks.AllStacks(ctx)
+		return names(kind, list), err
+	case "repo":
+		list, err := d.Resources.AllRepos(ctx)
+		return names(kind, list), err
+	case "procedure":
+		list, err := d.Resources.AllProcedures(ctx)
+		return names(kind, list), err
+	}
+	return nil, schema.Errorf(schema.Unsupported, "no batch over %s", kind)
+}
+
+func names[C any](kind string, list []schema.Resource[C]) []named {
+	out := make([]named, len(list))
+	for i, res := range list {
+		out[i] = named{target: res.Target(kind), tags: res.Tags}
+	}
+	return out
+}

@@ -1,0 +1,244 @@
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"berth/core/run"
+	"berth/schema"
+)
+
+// ProcedureParams are the parameters of RunProcedure.
+type ProcedureParams struct {
+	Procedure string `json:"procedure"`
+}
+
+// RunProcedure runs the stages of a procedure one after another, the executions
+// of a stage at once. A stage with a failed execution ends it; superseded and
+// canceled ones are said, not hidden.
+func (d *Deps) RunProcedure(ctx context.Context, r *run.Run) (run.Outcome, error) {
+	rec := r.Record()
+	stages, err := run.Local(ctx, r, "read stages", func(ctx context.Context) ([]schema.ProcedureStage, error) {
+		p, err := d.Resources.Procedure(ctx, rec.Target.ID)
+		return p.Config.Stages, err
+	})
+	if err != nil {
+		return run.Outcome{}, err
+	}
+	plan := planStages(stages)
+	if err := r.PlanStages(ctx, plan); err != nil {
+		return run.Outcome{}, err
+	}
+	all := tally{}
+	for i, st := range stages {
+		if !st.Enabled {
+			if err := r.EndStage(ctx, plan[i].Name, schema.StateSucceeded, "disabled: skipped"); err != nil {
+				return run.Outcome{}, err
+			}
+			continue
+		}
+		t, err := d.stage(ctx, r, plan[i], st)
+		if err != nil {
+			return run.Outcome{}, fmt.Errorf("stage %q: %w", st.Name, err)
+		}
+		all.add(t)
+	}
+	if all.total == 0 {
+		return run.Outcome{State: schema.StateWarning, Note: "nothing was done: no enabled execution in any stage"}, nil
+	}
+	return all.outcome(), nil
+}
+
+// planStages gives stages distinct names: two may be called the same.
+func planStages(stages []schema.ProcedureStage) []schema.Stage {
+	seen := map[string]int{}
+	out := make([]schema.Stage, len(stages))
+	for i, st := range stages {
+		name := st.Name
+		if seen[st.Name]++; seen[st.Name] > 1 {
+			name = fmt.Sprintf("%s (%d)", st.Name, seen[st.Name])
+		}
+		total := 0
+		for _, ex := range st.Executions {
+			if ex.Enabled {
+				total++
+			}
+		}
+		out[i] = schema.Stage{Name: name, Total: total}
+	}
+	return out
+}
+
+// tally counts how the parts of a stage or batch ended.
+type tally struct {
+	mu                               sync.Mutex
+	total, changed, warned, replaced int
+	failed                           []string
+}
+
+func (t *tally) add(o *tally) {
+	t.total += o.total
+	t.changed += o.changed
+	t.warned += o.warned
+	t.replaced += o.replaced
+	t.failed = append(t.failed, o.failed...)
+}
+
+// count takes a child run's end.
+func (t *tally) count(label string, c *schema.Run) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.total++
+	switch c.State {
+	case schema.StateSucceeded:
+		if c.Decision == nil || c.Decision.What != "unchanged" {
+			t.changed++
+		}
+	case schema.StateWarning:
+		t.warned++
+	case schema.StateSuperseded:
+		t.replaced++
+	default:
+		text := string(c.State)
+		if c.Problem != nil {
+			text = c.Problem.Text
+		}
+		t.failed = append(t.failed, label+": "+text)
+	}
+}
+
+func (t *tally) err() error {
+	if len(t.failed) == 0 {
+		return nil
+	}
+	return schema.Errorf(schema.Failed, "%d of %d failed: %s", len(t.failed), t.total, strings.Join(t.failed, "; "))
+}
+
+func (t *tally) outcome() run.Outcome {
+	note := fmt.Sprintf("%d done", t.changed)
+	if same := t.total - t.changed - t.warned - t.replaced; same > 0 {
+		note += fmt.Sprintf(", %d unchanged", same)
+	}
+	if t.replaced > 0 {
+		note += fmt.Sprintf(", %d superseded by newer runs", t.replaced)
+	}
+	if t.warned > 0 {
+		return run.Outcome{State: schema.StateWarning, Note: note + fmt.Sprintf(", %d matched nothing", t.warned)}
+	}
+	return run.Outcome{Note: note}
+}
+
+// stage runs the executions of one stage at once and waits for all.
+func (d *Deps) stage(ctx context.Context, r *run.Run, plan schema.Stage, st schema.ProcedureStage) (*tally, error) {
+	if err := r.StartStage(ctx, plan.Name, plan.Total); err != nil {
+		return nil, err
+	}
+	t := &tally{}
+	cause := d.causeFor(ctx, r)
+	var g errgroup.Group
+	for i, ex := range st.Executions {
+		if !ex.Enabled {
+			continue
+		}
+		g.Go(func() error { return d.execute(ctx, r, execution{plan.Name, i, ex.Execution, cause}, t) })
+	}
+	if err := g.Wait(); err != nil {
+		return t, err
+	}
+	state, note, err := schema.StateSucceeded, t.outcome().Note, t.err()
+	if err != nil {
+		state, note = schema.StateFailed, schema.SafeText(err)
+	}
+	return t, errors.Join(err, r.EndStage(ctx, plan.Name, state, note))
+}
+
+type execution struct {
+	stage string
+	index int
+	what  schema.Execution
+	cause schema.Cause
+}
+
+func (d *Deps) execute(ctx context.Context, r *run.Run, e execution, t *tally) error {
+	step := fmt.Sprintf("%s / %d %s", e.stage, e.index+1, e.what.Type)
+	switch e.what.Type {
+	case "None":
+		return nil
+	case "Sleep":
+		var p struct {
+			Duration int64 `json:"duration_ms"`
+		}
+		if err := json.Unmarshal(e.what.Params, &p); err != nil {
+			return schema.Wrap(schema.Invalid, err, "Sleep: %v", err)
+		}
+		t.count(step, &schema.Run{State: schema.StateSucceeded})
+		return r.Sleep(ctx, step, time.Duration(p.Duration)*time.Millisecond)
+	}
+	rec := r.Record()
+	child, err := r.Child(ctx, step, run.StartReq{
+		Action: e.what.Type, Params: e.what.Params, Stage: e.stage, Cause: e.cause,
+		Actor: schema.Actor{Kind: "procedure", ID: rec.Target.ID, Name: rec.Target.Name},
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		child = &schema.Run{State: schema.StateFailed, Problem: schema.ProblemOf(err)}
+	}
+	label := e.what.Type
+	if child.Target.Name != "" {
+		label += " " + child.Target.Name
+	}
+	t.count(label, child)
+	return nil
+}
+
+// causeFor is the cause that the children of a run are given: what caused the run,
+// and the commit that an earlier stage pulled, so that every stack of a repository
+// deploys the same one.
+func (d *Deps) causeFor(ctx context.Context, r *run.Run) schema.Cause {
+	rec := r.Record()
+	cause := rec.Cause
+	if cause.Commit != "" {
+		return cause
+	}
+	for _, s := range rec.Steps {
+		if s.Target.Kind != "repo" || s.State != schema.StateSucceeded {
+			continue
+		}
+		child, err := r.ChildRecord(ctx, s.Child)
+		if err != nil || child.Commit == "" {
+			continue
+		}
+		if repo, err := d.Resources.Repo(ctx, s.Target.ID); err == nil {
+			cause.Repo, cause.Ref, cause.Commit, cause.Message = repo.Config.Repo, repo.Config.Branch, child.Commit, child.Message
+		}
+	}
+	return cause
+}
+
+// CancelProcedure ends the runs of a procedure that go on, or the one named.
+func (d *Deps) CancelProcedure(ctx context.Context, r *run.Run) (run.Outcome, error) {
+	var p struct {
+		Update string `json:"update_id"`
+	}
+	if err := r.Params(&p); err != nil {
+		return run.Outcome{}, err
+	}
+	rec := r.Record()
+	n, err := r.CancelOthers(ctx, schema.RunFilter{Kind: "procedure", Target: rec.Target.ID, Action: "RunProcedure", Pending: true, Limit: 1000}, p.Update)
+	if err != nil {
+		return run.Outcome{}, err
+	}
+	if n == 0 {
+		return run.Outcome{State: schema.StateWarning, Note: "nothing was running"}, nil
+	}
+	return run.Outcome{Note: fmt.Sprintf("canceled %d", n)}, nil
+}

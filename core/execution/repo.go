@@ -1,0 +1,75 @@
+package execution
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"berth/core/run"
+	"berth/schema"
+)
+
+// RepoParams are the parameters of PullRepo and CloneRepo.
+type RepoParams struct {
+	Repo string `json:"repo"`
+}
+
+func repoRequest(repo schema.Resource[schema.RepoConfig]) schema.RepoSyncReq {
+	c := repo.Config
+	return schema.RepoSyncReq{
+		Name: repo.Name, Path: c.Path,
+		Source: schema.GitSource{
+			Provider: c.GitProvider, HTTPS: c.GitHTTPS, Account: c.GitAccount, Repo: c.Repo, Branch: c.Branch, Commit: c.Commit,
+			SSHKey: c.GitSSHKey, KnownHosts: c.GitKnownHosts, Submodules: c.Submodules,
+		},
+		OnClone: c.OnClone, OnPull: c.OnPull, Env: string(c.Environment), EnvFile: c.EnvFilePath, NoSecrets: c.SkipSecretInterp,
+	}
+}
+
+// SyncRepo returns the body of PullRepo, or of CloneRepo, which begins afresh.
+func (d *Deps) SyncRepo(clone bool) run.Body {
+	return func(ctx context.Context, r *run.Run) (run.Outcome, error) {
+		rec := r.Record()
+		repo, err := d.Resources.Repo(ctx, rec.Target.ID)
+		if err != nil {
+			return run.Outcome{}, err
+		}
+		server, err := d.server(ctx, "repo", repo.Name, repo.Config.ServerID)
+		if err != nil {
+			return run.Outcome{}, err
+		}
+		req := repoRequest(repo)
+		req.Clone, req.Reclone = clone, clone
+		if req.Source, err = d.commitFirst(ctx, r, server, req.Source, 0); err != nil {
+			return run.Outcome{}, fmt.Errorf("pull repo %q: %w", repo.Name, err)
+		}
+		resp, err := run.Do(ctx, r, run.Job{Step: "sync", Server: server, Key: "repo-" + repo.ID}, schema.RepoSync, req)
+		if err != nil {
+			return run.Outcome{}, schema.Wrap(schema.CodeOf(err), err, "pull repo %q", repo.Name)
+		}
+		if err := d.Resources.SaveRepo(ctx, repo.ID, schema.RepoState{Cloned: resp.CommitInfo, PulledAt: time.Now().UnixMilli()}); err != nil {
+			return run.Outcome{}, err
+		}
+		dec := schema.Decision{What: "unchanged", Reason: "already at " + short(resp.Commit)}
+		switch {
+		case resp.Cloned:
+			dec = schema.Decision{What: "deploy", Reason: "cloned at " + short(resp.Commit)}
+		case resp.Before != resp.Commit:
+			dec = schema.Decision{What: "deploy", Reason: fmt.Sprintf("%s → %s, %d files", short(resp.Before), short(resp.Commit), len(resp.Changed)), Changes: resp.Changed}
+		}
+		if len(resp.Drift) > 0 {
+			dec.Reason += fmt.Sprintf("; local edits of %d files were overwritten: %v", len(resp.Drift), resp.Drift)
+		}
+		if err := r.Note(ctx, run.Note{Commit: resp.Commit, Message: resp.Message, Decision: &dec}); err != nil {
+			return run.Outcome{}, err
+		}
+		return run.Outcome{Note: dec.Reason}, nil
+	}
+}
+
+func short(commit string) string {
+	if len(commit) > 8 {
+		return commit[:8]
+	}
+	return commit
+}

@@ -1,0 +1,55 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"berth/schema"
+)
+
+// Outcome is how a run that did not fail ended.
+type Outcome struct {
+	State schema.RunState // "" is StateSucceeded
+	Note  string
+}
+
+// Body is the function of an action. An error fails the run with its safe text.
+type Body func(ctx context.Context, r *Run) (Outcome, error)
+
+// Action is something that can be run: a row of core/actions.go.
+type Action struct {
+	Name  string // the request's name: "DeployStack"
+	Kind  string // kind of its target: "stack", "" for none
+	Param string // the parameter that names the target: "stack"
+	Doc   string // what it does, one sentence for --help and the API's pages
+	// Params is a zero value of the parameters' type, for documentation and decoding.
+	Params any
+	Body   Body
+	// Queue names the queue a run joins; runs in one queue go one after another.
+	// Empty runs at once.
+	Queue func(target schema.Target) string
+	// Supersede says that a newer run in the queue makes an older one that only
+	// waits pointless.
+	Supersede bool
+	// Covers reports whether the newer run's parameters do all that the older's
+	// would have; nil covers always.
+	Covers func(newer, older json.RawMessage) bool
+	// Timeout bounds the whole run; 0 leaves it to the steps' own deadlines.
+	Timeout time.Duration
+}
+
+// StartReq asks for a run.
+type StartReq struct {
+	// ID makes the request idempotent: a run that exists under it is returned.
+	ID     string
+	Action string
+	Target schema.Target
+	Server schema.Target
+	Params json.RawMessage
+	Actor  schema.Actor
+	Cause  schema.Cause
+	Parent string
+	Root   string
+	Stage  string
+}
