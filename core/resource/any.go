@@ -129,7 +129,7 @@ func (k *Kind[C]) Delete(ctx context.Context, key string) error {
 	if users := k.reg.referrers(k.name, r.ID); len(users) > 0 {
 		return schema.Errorf(schema.Conflict, "%s %q is used by %s: change or delete that first", k.name, r.Name, strings.Join(users, ", "))
 	}
-	if err := k.bucket.Delete(ctx, r.ID, r.Rev); err != nil {
+	if err := k.shelf.remove(ctx, r); err != nil {
 		return schema.Wrap(schema.CodeOf(err), err, "delete %s %q", k.name, r.Name)
 	}
 	return nil

@@ -11,12 +11,12 @@ import (
 
 // Kind is the typed store of one kind of resource.
 type Kind[C any] struct {
-	name   string
-	reg    *Registry
-	bucket Bucket[schema.Resource[C]]
-	def    func() C
-	rule   schema.NameRule
-	flat   bool
+	name  string
+	reg   *Registry
+	shelf *shelf[C]
+	def   func() C
+	rule  schema.NameRule
+	flat  bool
 }
 
 // Option changes how a kind behaves.
@@ -33,14 +33,14 @@ func Named(rule schema.NameRule) Option { return func(o *options) { o.rule = rul
 // Flat says that in files the settings stand beside the name, without config.
 func Flat() Option { return func(o *options) { o.flat = true } }
 
-// Register adds a kind to the registry: its name, where it is stored, and its
-// settings when none are given. It panics when the name is taken.
-func Register[C any](g *Registry, name string, b Bucket[schema.Resource[C]], def func() C, opts ...Option) *Kind[C] {
+// Register adds a kind to the registry: its name, and its settings when none are
+// given. It panics when the name is taken.
+func Register[C any](g *Registry, name string, def func() C, opts ...Option) *Kind[C] {
 	o := options{rule: schema.PlainName}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	k := &Kind[C]{name: name, reg: g, bucket: b, def: def, rule: o.rule, flat: o.flat}
+	k := &Kind[C]{name: name, reg: g, shelf: newShelf[C](name, g.o.Bucket, g.o.Log), def: def, rule: o.rule, flat: o.flat}
 	g.add(k)
 	return k
 }
@@ -71,7 +71,7 @@ func (k *Kind[C]) Masked(key string) (schema.Resource[C], error) {
 
 // All returns every resource, sorted by name, with secrets masked.
 func (k *Kind[C]) All() ([]schema.Resource[C], error) {
-	list := k.stored()
+	list := k.shelf.list()
 	for i, r := range list {
 		m, err := masked(r)
 		if err != nil {
@@ -97,7 +97,7 @@ func (k *Kind[C]) Match(pattern string, tags []string) ([]schema.Target, error) 
 		return nil, err
 	}
 	var out []schema.Target
-	for _, r := range k.stored() {
+	for _, r := range k.shelf.list() {
 		missing := slices.ContainsFunc(tags, func(t string) bool { return !slices.Contains(r.Tags, t) })
 		if p.Match(r.Name) && !missing {
 			out = append(out, r.Target(k.name))
@@ -131,7 +131,7 @@ func (k *Kind[C]) admit(r *schema.Resource[C]) error {
 		return err
 	}
 	r.Name = name
-	for _, other := range k.stored() {
+	for _, other := range k.shelf.list() {
 		if other.Name == name && other.ID != r.ID {
 			return schema.Errorf(schema.Conflict, "there is a %s %q already: choose another name", k.name, name)
 		}
@@ -164,7 +164,7 @@ func tags(in []string) ([]string, error) {
 
 // write seals and stores what has been admitted.
 func (k *Kind[C]) write(ctx context.Context, r schema.Resource[C]) (schema.Resource[C], error) {
-	r.Updated = k.reg.now().UnixMilli()
+	r.Updated = k.reg.o.Now().UnixMilli()
 	if r.ID == "" {
 		r.ID = schema.NewID()
 	}
@@ -175,39 +175,20 @@ func (k *Kind[C]) write(ctx context.Context, r schema.Resource[C]) (schema.Resou
 	if err != nil {
 		return r, err
 	}
-	what := fmt.Sprintf("save %s %q", k.name, r.Name)
-	if r.Rev == 0 {
-		r.Rev, err = k.bucket.Create(ctx, r.ID, doc)
-	} else {
-		r.Rev, err = k.bucket.Update(ctx, r.ID, doc, r.Rev)
-	}
-	if err != nil {
-		return r, schema.Wrap(schema.CodeOf(err), err, "%s", what)
+	if r.Rev, err = k.shelf.put(ctx, doc); err != nil {
+		return r, schema.Wrap(schema.CodeOf(err), err, "save %s %q", k.name, r.Name)
 	}
 	return r, nil
-}
-
-// stored returns every resource as stored, sorted by name.
-func (k *Kind[C]) stored() []schema.Resource[C] {
-	docs := k.bucket.List()
-	out := make([]schema.Resource[C], len(docs))
-	for i, d := range docs {
-		out[i] = d.Value
-		out[i].Rev = d.Rev
-	}
-	slices.SortFunc(out, func(a, b schema.Resource[C]) int { return strings.Compare(a.Name, b.Name) })
-	return out
 }
 
 // sealed finds a resource by id, else by name, as stored.
 func (k *Kind[C]) sealed(key string) (schema.Resource[C], error) {
 	if schema.IsID(key) {
-		if d, ok := k.bucket.Get(key); ok {
-			d.Value.Rev = d.Rev
-			return d.Value, nil
+		if r, ok := k.shelf.get(key); ok {
+			return r, nil
 		}
 	}
-	list := k.stored()
+	list := k.shelf.list()
 	var names []string
 	for _, r := range list {
 		if r.Name == key {
@@ -231,7 +212,7 @@ func (k *Kind[C]) sealed(key string) (schema.Resource[C], error) {
 
 func (k *Kind[C]) referrers(kind, id string) []string {
 	var out []string
-	for _, r := range k.stored() {
+	for _, r := range k.shelf.list() {
 		if r.ID == id && k.name == kind {
 			continue
 		}

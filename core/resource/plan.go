@@ -2,6 +2,7 @@ package resource
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -114,6 +115,13 @@ func (g *Registry) Plan(_ context.Context, files []File) (Plan, error) {
 	for _, x := range plan.proposals {
 		plan.Changes = append(plan.Changes, x.finish(p))
 	}
+	order := map[string]int{}
+	for i, f := range files {
+		order[f.Name] = i
+	}
+	slices.SortStableFunc(p.issues, func(a, b Issue) int {
+		return cmp.Or(cmp.Compare(order[a.File], order[b.File]), cmp.Compare(a.Line, b.Line))
+	})
 	plan.Issues = p.issues
 	return plan, nil
 }

@@ -53,7 +53,7 @@ func (k *Kind[C]) propose(e entry, p *planner) proposal {
 	x := &proposed[C]{kind: k, entry: e, deploy: d.Deploy, want: schema.Resource[C]{
 		ID: schema.NewID(), Name: name, Description: d.Description, Template: d.Template, Tags: d.Tags, Config: d.Config,
 	}}
-	for _, r := range k.stored() {
+	for _, r := range k.shelf.list() {
 		if r.Name != name {
 			continue
 		}
@@ -182,14 +182,14 @@ func jsonOf(v any) json.RawMessage {
 func (x *proposed[C]) current() error {
 	what := fmt.Sprintf("%s %q", x.kind.name, x.want.Name)
 	if x.have == nil {
-		for _, r := range x.kind.stored() {
+		for _, r := range x.kind.shelf.list() {
 			if r.Name == x.want.Name {
 				return schema.Errorf(schema.Conflict, "%s was created since the plan was made: plan again", what)
 			}
 		}
 		return nil
 	}
-	d, ok := x.kind.bucket.Get(x.want.ID)
+	d, ok := x.kind.shelf.get(x.want.ID)
 	if !ok || d.Rev != x.have.Rev {
 		return schema.Errorf(schema.Conflict, "%s was changed since the plan was made: plan again", what)
 	}

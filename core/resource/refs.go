@@ -86,8 +86,8 @@ func walkRefs(v reflect.Value, path string, to func(reference) string) {
 }
 
 func dot(path, key string) string {
-	if path == "" {
-		return key
+	if path == "" || key == "" {
+		return path + key
 	}
 	return path + "." + key
 }

@@ -1,12 +1,15 @@
 package resource
 
 import (
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"berth/core/store"
 	"berth/schema"
 )
 
@@ -16,21 +19,35 @@ const Mask = "•••"
 
 // Registry is the list of kinds.
 type Registry struct {
-	sealer Sealer
-	now    func() time.Time
-	kinds  []Any
-	mu     sync.Mutex // held by every write, so that names stay unique
+	o     Options
+	kinds []Any
+	mu    sync.Mutex // held by every write, so that names stay unique
+}
+
+// Options of a Registry; all are needed.
+type Options struct {
+	Bucket *store.Bucket[json.RawMessage] // bus.BucketResources
+	Sealer Sealer
+	Now    func() time.Time // the clock of the times stored
+	Log    *slog.Logger
 }
 
 // Sealer encrypts secret values before they are stored.
 type Sealer interface {
-	Seal(plain []byte) ([]byte, error)
-	Open(sealed []byte) ([]byte, error)
+	Seal(plain []byte) (string, error)
+	Unseal(text string) ([]byte, error)
 }
 
-// NewRegistry makes an empty list. now is the clock of the times stored.
-func NewRegistry(sealer Sealer, now func() time.Time) *Registry {
-	return &Registry{sealer: sealer, now: now}
+// NewRegistry makes an empty list.
+func NewRegistry(o Options) *Registry { return &Registry{o: o} }
+
+// Watch calls fn for every resource there is, then whenever one is created,
+// changed or deleted by any core; stop ends it. fn must not block.
+func (g *Registry) Watch(fn func(schema.Change)) (stop func()) {
+	return g.o.Bucket.Watch(func(c store.Change[json.RawMessage]) {
+		kind, id, _ := strings.Cut(c.Doc.Key, "/")
+		fn(schema.Change{Topic: kind, ID: id})
+	})
 }
 
 // Kinds returns the kinds in the order of their registration, which is the order

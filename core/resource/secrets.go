@@ -1,7 +1,6 @@
 package resource
 
 import (
-	"encoding/base64"
 	"reflect"
 	"strings"
 
@@ -40,8 +39,7 @@ func isSet(v reflect.Value, name string) bool {
 // sealedCopy returns the resource as it is stored.
 func (k *Kind[C]) sealedCopy(r schema.Resource[C]) (schema.Resource[C], error) {
 	config, err := mapSecrets(r.Config, func(plain string) (string, error) {
-		b, err := k.reg.sealer.Seal([]byte(plain))
-		return base64.StdEncoding.EncodeToString(b), err
+		return k.reg.o.Sealer.Seal([]byte(plain))
 	})
 	if err != nil {
 		return r, schema.Wrap(schema.Internal, err, "seal the secrets of %s %q", k.name, r.Name)
@@ -53,15 +51,11 @@ func (k *Kind[C]) sealedCopy(r schema.Resource[C]) (schema.Resource[C], error) {
 // opened returns a stored resource with its secrets in clear.
 func (k *Kind[C]) opened(r schema.Resource[C]) (schema.Resource[C], error) {
 	config, err := mapSecrets(r.Config, func(sealed string) (string, error) {
-		b, err := base64.StdEncoding.DecodeString(sealed)
-		if err != nil {
-			return "", err
-		}
-		plain, err := k.reg.sealer.Open(b)
+		plain, err := k.reg.o.Sealer.Unseal(sealed)
 		return string(plain), err
 	})
 	if err != nil {
-		return r, schema.Wrap(schema.Internal, err, "open the secrets of %s %q: was core's key replaced?", k.name, r.Name)
+		return r, schema.Wrap(schema.Internal, err, "open the secrets of %s %q", k.name, r.Name)
 	}
 	r.Config = config
 	return r, nil

@@ -172,6 +172,9 @@ func parseDocument(f File) (*document, *Issue) {
 		if !errors.As(err, &at) {
 			return nil, issue(0, "", msg)
 		}
+		if strings.Contains(msg, "escape") {
+			msg += ` (in "…" a backslash begins an escape: write '…' to have it as it is)`
+		}
 		line, _ := at.Position()
 		key := strings.Join(at.Key(), ".")
 		if key == "" {

@@ -68,7 +68,7 @@ func TestSamplesDecodeToGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld()
+	w := newWorld(t)
 	seen := map[string]int{}
 	for _, path := range append(files, more...) {
 		f := readFile(t, path)
@@ -129,8 +129,8 @@ func TestInvalidSamples(t *testing.T) {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	var have []string
+	w := newWorld(t)
 	for _, path := range files {
-		w := newWorld()
 		f := readFile(t, path)
 		f.Text = "[[server]]\nname = \"good\"\n" + f.Text
 		if f.Name == "single-table-not-array.toml" || f.Name == "singular-and-plural.toml" {
@@ -155,7 +155,7 @@ func TestInvalidSamples(t *testing.T) {
 			}
 			have = append(have, i.String())
 		}
-		if schema.CodeOf(w.Apply(t.Context(), p)) != schema.Invalid || len(w.servers.stored()) > 0 {
+		if schema.CodeOf(w.Apply(t.Context(), p)) != schema.Invalid || len(w.raw.List("")) > 0 {
 			t.Errorf("%s: something was applied", f.Name)
 		}
 	}
@@ -221,7 +221,7 @@ func TestPrepare(t *testing.T) {
 }
 
 func TestDeepNesting(t *testing.T) {
-	w := newWorld()
+	w := newWorld(t)
 	p, err := w.Plan(t.Context(), []File{{"x.toml", "a = 1\nb = " + strings.Repeat("[", 1<<20)}})
 	if err != nil || p.Err() == nil || p.Issues[0].Line != 2 {
 		t.Error(p.Issues, err)
@@ -234,8 +234,9 @@ func FuzzPlan(f *testing.F) {
 	for _, path := range append(files, bad...) {
 		f.Add(readFile(f, path).Text)
 	}
+	w := newWorld(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		w := newWorld()
+		w.clear(t)
 		p, err := w.Plan(t.Context(), []File{{"x.toml", text}})
 		if err != nil {
 			t.Fatal(err)
