@@ -31,6 +31,12 @@ func New(t testing.TB) *Bus {
 // goes to the test's output and LameDuck is off.
 func Open(t testing.TB, o hub.Options) *Bus {
 	t.Helper()
+	return Reopen(t, o, NewRegistry())
+}
+
+// Reopen is Open with the registry of an earlier hub: core after a restart.
+func Reopen(t testing.TB, o hub.Options, reg *Registry) *Bus {
+	t.Helper()
 	if o.Log == nil {
 		o.Log = Log(t)
 	}
@@ -42,7 +48,6 @@ func Open(t testing.TB, o hub.Options) *Bus {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Close)
-	reg := NewRegistry()
 	if err := h.Open(reg); err != nil {
 		t.Fatal(err)
 	}
