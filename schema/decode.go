@@ -175,42 +175,59 @@ func (d *decoder) fresh(into any, in any, path string) {
 
 // object decodes a table into one or more structs that share its keys.
 func (d *decoder) object(into []reflect.Value, tree map[string]any, path string) {
-	left := make(map[string]bool, len(tree))
-	for k := range tree {
-		left[k] = true
-	}
-	var known []string
+	keys := keysOf(tree)
 	for _, v := range into {
 		for _, f := range structFields(v.Type()) {
-			names := append([]string{f.Name}, f.Aliases...)
-			known = append(known, names...)
-			used := ""
-			for _, n := range names {
-				if !left[n] {
-					continue
-				}
-				delete(left, n)
-				if used != "" {
-					d.fail(join(path, n), "is the same setting as %s: give one of them", used)
-					continue
-				}
-				used = n
-				if tree[n] != nil {
-					d.value(v.FieldByIndex(f.index), tree[n], join(path, n), f)
-				}
-			}
-			if used == "" && f.Required {
+			key := d.take(keys, append([]string{f.Name}, f.Aliases...), path)
+			switch {
+			case key != "" && tree[key] != nil:
+				d.value(v.FieldByIndex(f.index), tree[key], join(path, key), f)
+			case key == "" && f.Required:
 				d.fail(join(path, f.Name), "is missing")
 			}
 		}
 	}
-	for _, k := range sorted(left) {
-		d.unknown(path, k, known)
-	}
+	d.leftOver(keys, path)
 }
 
-func (d *decoder) unknown(path, key string, known []string) {
-	d.unknownKey(join(path, key), meant(key, known))
+// tableKeys are the keys of a table that nobody took yet, and those that can be.
+type tableKeys struct {
+	left  map[string]bool
+	known []string
+}
+
+func keysOf(tree map[string]any) *tableKeys {
+	k := &tableKeys{left: make(map[string]bool, len(tree))}
+	for name := range tree {
+		k.left[name] = true
+	}
+	return k
+}
+
+// take returns which of the names of one setting the table has, or "". Having
+// two of them is an error.
+func (d *decoder) take(k *tableKeys, names []string, path string) string {
+	k.known = append(k.known, names...)
+	used := ""
+	for _, n := range names {
+		if !k.left[n] {
+			continue
+		}
+		delete(k.left, n)
+		if used == "" {
+			used = n
+			continue
+		}
+		d.fail(join(path, n), "is the same setting as %s: give one of them", used)
+	}
+	return used
+}
+
+// leftOver warns of the keys that nobody took.
+func (d *decoder) leftOver(k *tableKeys, path string) {
+	for _, n := range sorted(k.left) {
+		d.unknownKey(join(path, n), meant(n, k.known))
+	}
 }
 
 // misplaced says of settings that stand beside config that they belong into it,

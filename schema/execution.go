@@ -2,7 +2,6 @@ package schema
 
 import (
 	"encoding/json"
-	"maps"
 	"slices"
 )
 
@@ -113,11 +112,10 @@ func (e *Execution) decodeTree(d *decoder, path string, in any) {
 		d.wrong(path, in, "a table { type, params }")
 		return
 	}
-	for _, k := range sorted(tree) {
-		if k != "type" && k != "params" {
-			d.unknown(path, k, []string{"type", "params"})
-		}
-	}
+	keys := keysOf(tree)
+	d.take(keys, []string{"type"}, path)
+	d.take(keys, []string{"params"}, path)
+	d.leftOver(keys, path)
 	name, isText := tree["type"].(string)
 	switch _, given := tree["type"]; {
 	case !given:
@@ -156,38 +154,19 @@ func executionNames() []string {
 
 // params checks the parameters of an execution and returns them in canonical form.
 func (d *decoder) params(t ExecutionType, tree map[string]any, path string) json.RawMessage {
-	out, left := map[string]any{}, maps.Clone(tree)
-	var known []string
+	out, keys := map[string]any{}, keysOf(tree)
 	for _, p := range t.Params {
-		names := append([]string{p.Name}, p.Aliases...)
-		known = append(known, names...)
-		used := ""
-		for _, n := range names {
-			v, ok := left[n]
-			if !ok {
-				continue
-			}
-			delete(left, n)
-			if used != "" {
-				d.fail(join(path, n), "is the same parameter as %s: give one of them", used)
-				continue
-			}
-			used = n
-			if v != nil {
-				out[p.Name] = d.param(p, v, join(path, n))
-			}
-		}
-		switch _, set := out[p.Name]; {
-		case set:
+		key := d.take(keys, append([]string{p.Name}, p.Aliases...), path)
+		switch {
+		case key != "" && tree[key] != nil:
+			out[p.Name] = d.param(p, tree[key], join(path, key))
 		case p.Required:
 			d.fail(join(path, p.Name), "is missing: %s needs it", t.Type)
 		case p.Default != nil:
 			out[p.Name] = p.Default
 		}
 	}
-	for _, k := range sorted(left) {
-		d.unknown(path, k, known)
-	}
+	d.leftOver(keys, path)
 	b, err := json.Marshal(out)
 	if err != nil {
 		d.fail(path, "cannot be kept: %v", err)

@@ -149,11 +149,11 @@ func (k *Kind[C]) edit(ctx context.Context, key string, f func(*schema.Resource[
 	})
 }
 
-// change saves what make returns, under the registry's lock.
-func (k *Kind[C]) change(ctx context.Context, make func() (schema.Resource[C], error)) (json.RawMessage, error) {
+// change saves what build returns, under the registry's lock.
+func (k *Kind[C]) change(ctx context.Context, build func() (schema.Resource[C], error)) (json.RawMessage, error) {
 	k.reg.mu.Lock()
 	defer k.reg.mu.Unlock()
-	r, err := make()
+	r, err := build()
 	if err != nil {
 		return nil, err
 	}

@@ -153,8 +153,8 @@ func (x *proposed[C]) diff(before schema.Resource[C], p *planner) ([]FieldChange
 }
 
 // settings returns each setting as it is compared and as it is shown.
-func settings[C any](config C, p *planner) (real, shown map[string]json.RawMessage, err error) {
-	if err := json.Unmarshal(jsonOf(config), &real); err != nil {
+func settings[C any](config C, p *planner) (exact, shown map[string]json.RawMessage, err error) {
+	if err := json.Unmarshal(jsonOf(config), &exact); err != nil {
 		return nil, nil, fmt.Errorf("read settings: %w", err)
 	}
 	display, err := mapRefs(config, func(r reference) string { return p.nameOf(r.kind, r.value) })
@@ -167,7 +167,7 @@ func settings[C any](config C, p *planner) (real, shown map[string]json.RawMessa
 	if err := json.Unmarshal(jsonOf(display), &shown); err != nil {
 		return nil, nil, fmt.Errorf("read settings: %w", err)
 	}
-	return real, shown, nil
+	return exact, shown, nil
 }
 
 // jsonOf writes plain data, which cannot fail.
