@@ -106,12 +106,26 @@ func (k *Kind[C]) Match(pattern string, tags []string) ([]schema.Target, error) 
 	return out, nil
 }
 
-// Put creates a resource, or changes the one that has its id, checked like any
-// other input: name, references, secrets. It is for Go code that has a whole
-// resource; Rev must be the one it was read at, 0 to create.
+// Shown returns settings with other resources by name instead of id, as files
+// and people have them. What does not exist any more stays as it is stored.
+func (k *Kind[C]) Shown(config C) (C, error) {
+	return mapRefs(config, func(r reference) string { return k.reg.nameOf(r.kind, r.value) })
+}
+
+// Put creates a resource, or replaces the one that has its id. It is for Go code
+// that has a whole resource from Get or of its own: references are ids, Rev is
+// the one it was read at, 0 to create. Name and settings are checked; Conflict
+// when the name is taken or somebody changed it since.
 func (k *Kind[C]) Put(ctx context.Context, r schema.Resource[C]) (schema.Resource[C], error) {
 	k.reg.mu.Lock()
 	defer k.reg.mu.Unlock()
+	if stored, ok := k.shelf.get(r.ID); ok {
+		have, err := k.opened(stored)
+		if err != nil {
+			return r, err
+		}
+		restoreMasked(&r.Config, have.Config)
+	}
 	return k.save(ctx, r)
 }
 

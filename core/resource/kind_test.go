@@ -168,3 +168,24 @@ func TestSecretFollowsItsSwitch(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+func TestPut(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	put := must[schema.Resource[schema.RepoConfig]](t)
+	config := schema.DefaultRepo()
+	config.WebhookSecret = "hush"
+	r := put(w.repos.Put(ctx, schema.Resource[schema.RepoConfig]{Name: "a b", Config: config}))
+	if r.ID == "" || r.Rev == 0 || r.Name != "a_b" {
+		t.Errorf("%+v", r)
+	}
+	m := put(w.repos.Masked("a_b"))
+	m.Config.Branch = "dev"
+	put(w.repos.Put(ctx, m))
+	have := put(w.repos.Get(ctx, r.ID))
+	if have.Config.WebhookSecret != "hush" || have.Config.Branch != "dev" {
+		t.Errorf("%+v", have.Config)
+	}
+	_, err := w.repos.Put(ctx, r) // its revision is old
+	want(t, err, schema.Conflict, `save repo "a_b"`)
+}

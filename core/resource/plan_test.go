@@ -100,6 +100,10 @@ create procedure later`, ops(p)); diff != "" {
 	if err != nil || stack.Config.LinkedRepo != repo.ID {
 		t.Error("references are stored as ids:", stack.Config.LinkedRepo, repo, err)
 	}
+	shown, err := w.stacks.Shown(stack.Config)
+	if err != nil || shown.LinkedRepo != "iac" || shown.ServerID != "edge-02" {
+		t.Error("references are shown as names:", shown.LinkedRepo, shown.ServerID, err)
+	}
 	changed := strings.NewReplacer(
 		`server = "edge-02"`+"\nlinked", `server = "edge-01"`+"\nlinked", `"canary-1"`, `"canary-2"`, `"hook-secret"`, `"other"`,
 		`run_directory = "web"`, ``, `tags = ["ci"]`, `tags = ["ci", "x"]`, `stack = "web"`, `stack = "web", execution.params.stop_time = 3`,
