@@ -169,17 +169,19 @@ func (c *Conn) NATS() *nats.Conn { return c.nc }
 func (c *Conn) Wait(ctx context.Context) error {
 	changed := c.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer c.nc.RemoveStatusListener(changed)
-	for !c.nc.IsConnected() {
-		if c.nc.IsClosed() {
-			return schema.Errorf(schema.Unavailable, "connect: closed")
+	for !c.nc.IsClosed() {
+		// It may stand only in our eyes: the answer to a ping is what counts.
+		if c.nc.IsConnected() && c.nc.FlushWithContext(ctx) == nil {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return schema.Wrap(schema.Unavailable, errors.Join(ctx.Err(), c.nc.LastError()), "connect: no answer from core")
 		case <-changed:
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return unreachable(c.nc.FlushWithContext(ctx), "connect")
+	return schema.Errorf(schema.Unavailable, "connect: closed")
 }
 
 func signer(seed []byte) (string, nats.SignatureHandler, error) {

@@ -21,10 +21,11 @@ type Bus struct {
 	Registry *Registry
 }
 
-// New starts a hub on a temporary folder and opens its doors.
+// New starts a hub on a temporary folder and opens its doors. Its writes are not
+// synced, which makes it quick; Open syncs unless told otherwise.
 func New(t testing.TB) *Bus {
 	t.Helper()
-	return Open(t, hub.Options{Dir: t.TempDir()})
+	return Open(t, hub.Options{Dir: t.TempDir(), Sync: time.Minute})
 }
 
 // Open starts a hub with the given options, which must name a folder. Unset, Log
