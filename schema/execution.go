@@ -34,7 +34,7 @@ type Param struct {
 
 // ExecutionByType returns the kind of execution of that exact name.
 func ExecutionByType(name string) (ExecutionType, bool) {
-	for _, e := range Executions() {
+	for _, e := range executionTable {
 		if e.Type == name {
 			return e, true
 		}
@@ -146,7 +146,7 @@ func (e *Execution) decodeTree(d *decoder, path string, in any) {
 
 func executionNames() []string {
 	var out []string
-	for _, e := range Executions() {
+	for _, e := range executionTable {
 		out = append(out, e.Type)
 	}
 	return out
