@@ -42,7 +42,7 @@ func layers() []layer {
 		{"periphery", with("periphery/..."), live, "an agent must be understood without core, and never hold a server"},
 		{"ui", []string{"schema", "ui/..."}, nil, "pages show schema's values through interfaces of their own; core satisfies them"},
 		{"core", with("bus/hub", "ui/...", "core/..."), live, "core wires all its parts, and no agent's"},
-		{"core/store", base, live, "documents know nothing of what they mean"},
+		{"core/store", with("bus/hub"), live, "documents know nothing of what they mean; of the hub only whom it may let in"},
 		{"core/access", with("core/store"), tests, "who may do what is decided before there are resources"},
 		{"core/resource", with("core/store", "core/access"), tests, "what is done to any kind must not know actions"},
 		{"core/run", with("core/store", "core/access", "core/resource"), tests, "runs know resources, not what the actions do"},

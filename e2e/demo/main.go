@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	s := &stage{out: out, binary: *binary, listen: *listen}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.close(ctx)) }()
 	for _, act := range []struct {
 		title string
 		do    func(context.Context) error

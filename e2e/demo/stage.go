@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"text/template"
@@ -205,7 +206,12 @@ func (s *stage) push(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var verdict struct{ Verdict, Reason, Run, URL string }
+	var verdict struct {
+		Verdict string `json:"verdict"`
+		Reason  string `json:"reason"`
+		Run     string `json:"run"`
+		URL     string `json:"url"`
+	}
 	if err := json.Unmarshal(answer.Body, &verdict); err != nil || answer.Status != http.StatusOK || verdict.Run == "" {
 		return fmt.Errorf("the webhook was answered %d: %s", answer.Status, answer.Body)
 	}
@@ -251,29 +257,29 @@ func (s *stage) curtain(once bool) {
 }
 
 // close takes away what was built up, last things first.
-func (s *stage) close() error {
+func (s *stage) close(ctx context.Context) error {
 	var errs []error
 	if s.api != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		for _, name := range stacks() {
 			_, err := s.api.Execute(ctx, "DestroyStack", wire.Params{"stack": name})
 			errs = append(errs, err)
 		}
 	}
-	for i := len(s.undo) - 1; i >= 0; i-- {
-		errs = append(errs, s.undo[i]())
+	for _, undo := range slices.Backward(s.undo) {
+		errs = append(errs, undo())
 	}
 	return errors.Join(errs...)
 }
 
 // published tells where a container answers, " at http://127.0.0.1:32768".
 func published(ports []schema.Port) string {
-	text := ""
+	var text strings.Builder
 	for _, p := range ports {
 		if p.Public != 0 && p.IP != "" {
-			text += fmt.Sprintf(" at http://%s:%d", p.IP, p.Public)
+			fmt.Fprintf(&text, " at http://%s:%d", p.IP, p.Public)
 		}
 	}
-	return text
+	return text.String()
 }

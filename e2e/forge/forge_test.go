@@ -48,7 +48,10 @@ func TestDeliver(t *testing.T) {
 			case f != forge.GitLab && signed != hex.EncodeToString(mac.Sum(nil)):
 				t.Errorf("%s: signature %q does not fit the body", f, signed)
 			}
-			var read struct{ Ref, After string }
+			var read struct {
+				Ref   string `json:"ref"`
+				After string `json:"after"`
+			}
 			if err := json.Unmarshal(body, &read); err != nil || read.Ref != "refs/heads/main" || read.After != after {
 				t.Errorf("%s: read %+v, error %v", f, read, err)
 			}

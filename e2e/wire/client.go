@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -21,27 +22,23 @@ type Client struct {
 	JWT              string
 }
 
-// Problem is an answer other than 200.
-type Problem struct {
+// AnswerError is an answer other than 200.
+type AnswerError struct {
 	Status int      `json:"-"`
 	Text   string   `json:"error"`
 	Trace  []string `json:"trace"`
 }
 
 // Error implements error.
-func (p *Problem) Error() string {
-	text := fmt.Sprintf("%d: %s", p.Status, p.Text)
-	for _, line := range p.Trace {
-		text += "\n  " + line
-	}
-	return text
+func (p *AnswerError) Error() string {
+	return fmt.Sprintf("%d: %s", p.Status, strings.Join(append([]string{p.Text}, p.Trace...), "\n  "))
 }
 
 // Params are the parameters of a request.
 type Params map[string]any
 
 // Call sends a request in the path form, POST /door/Request, and reads the answer
-// into result unless that is nil. An answer other than 200 is a *Problem.
+// into result unless that is nil. An answer other than 200 is a *AnswerError.
 func (c *Client) Call(ctx context.Context, door, request string, params, result any) error {
 	if params == nil {
 		params = Params{}
@@ -103,7 +100,7 @@ func (c *Client) do(req *http.Request) ([]byte, error) {
 		return nil, fmt.Errorf("read the answer to %s: %w", req.URL.Path, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		p := &Problem{Status: resp.StatusCode}
+		p := &AnswerError{Status: resp.StatusCode}
 		if json.Unmarshal(answer, p) != nil || p.Text == "" {
 			p.Text = string(answer)
 		}
@@ -160,8 +157,8 @@ type Update struct {
 	Success    bool   `json:"success"`
 	Operator   string `json:"operator"`
 	Target     Target `json:"target"`
-	StartTs    int64  `json:"start_ts"`
-	EndTs      *int64 `json:"end_ts"`
+	StartTS    int64  `json:"start_ts"`
+	EndTS      *int64 `json:"end_ts"`
 	CommitHash string `json:"commit_hash"`
 	Logs       []Log  `json:"logs"`
 }

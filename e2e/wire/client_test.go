@@ -50,7 +50,7 @@ func TestClient(t *testing.T) {
 	if err != nil || !u.Success || asked != 2 {
 		t.Errorf("update %+v after %d questions, error %v", u, asked, err)
 	}
-	var p *wire.Problem
+	var p *wire.AnswerError
 	if err := c.CallBody(t.Context(), "read", "GetNonsense", nil, nil); !errors.As(err, &p) || p.Status != 422 || p.Text != "unknown request" {
 		t.Errorf("error %v", err)
 	}

@@ -216,8 +216,12 @@ func (w *World) GitHost() string { return strings.TrimPrefix(w.Git.URL(), "http:
 
 // Verdict is core's answer to a webhook.
 type Verdict struct {
-	Status                              int
-	Verdict, Reason, Delivery, Run, URL string
+	Status   int    `json:"-"`
+	Verdict  string `json:"verdict"`
+	Reason   string `json:"reason"`
+	Delivery string `json:"delivery"`
+	Run      string `json:"run"`
+	URL      string `json:"url"`
 }
 
 // Deliver sends a delivery to a listener path, such as
@@ -232,7 +236,6 @@ func (w *World) Deliver(path, secret string, d forge.Delivery) Verdict {
 	if err := json.Unmarshal(a.Body, &v); err != nil {
 		w.t.Fatalf("the answer to a webhook is no JSON: %d %s", a.Status, a.Body)
 	}
-	v.Status = a.Status
 	return v
 }
 
