@@ -1,0 +1,175 @@
+package compose
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/dotenv"
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"berth/schema"
+)
+
+// memorySecret is the variable that secrets from memory claim to come from.
+const memorySecret = "BERTH_MEMORY"
+
+// environment gathers the variables for interpolation: env files in order, later
+// ones winning, then Environment. Of the process's own it has only PWD.
+func (s Spec) environment(home string) (types.Mapping, error) {
+	files := s.EnvFiles
+	if len(files) == 0 {
+		if path := filepath.Join(home, ".env"); s.exists(path) {
+			files = []string{path}
+		}
+	}
+	fixed := types.Mapping{"PWD": s.Dir}
+	for k, v := range s.Environment {
+		fixed[k] = v
+	}
+	env := types.Mapping{}
+	lookup := func(k string) (string, bool) {
+		if v, ok := fixed[k]; ok {
+			return v, true
+		}
+		v, ok := env[k]
+		return v, ok
+	}
+	for _, name := range files {
+		text, err := s.readFile(name)
+		if err != nil {
+			return nil, schema.Wrap(schema.NotFound, err, "read env file %s: %s", name, reason(err, s.Dir))
+		}
+		vars, err := dotenv.ParseWithLookup(bytes.NewReader(text), lookup)
+		if err != nil {
+			return nil, schema.Wrap(schema.Invalid, err, "read env file %s: %s", name, s.safe(name, err))
+		}
+		for k, v := range vars {
+			env[k] = v
+		}
+	}
+	for k, v := range fixed {
+		env[k] = v
+	}
+	// It would change the names of all projects of this process.
+	delete(env, "COMPOSE_COMPATIBILITY")
+	return env, nil
+}
+
+// safe is the parser's complaint about an env file, which quotes the line it
+// stumbled over; for decrypted files only that there is one.
+func (s Spec) safe(name string, err error) string {
+	if _, secret := s.Memory[s.path(name)]; secret {
+		return "not in the form KEY=value (the file is secret, so the line is not shown)"
+	}
+	return oneLine(err)
+}
+
+// exists reports whether a file is in memory or on disk.
+func (s Spec) exists(path string) bool {
+	if _, ok := s.Memory[filepath.Clean(path)]; ok {
+		return true
+	}
+	st, err := os.Stat(path)
+	return err == nil && !st.IsDir()
+}
+
+// readFile reads a file from memory, or else from disk.
+func (s Spec) readFile(name string) ([]byte, error) {
+	path := s.path(name)
+	if text, ok := s.Memory[path]; ok {
+		return text, nil
+	}
+	return os.ReadFile(path)
+}
+
+// resolveEnvironment reads the env_file entries of all services, from memory where
+// they are there, and drops them: the CLI's hash of a service does not know them
+// either.
+func (s Spec) resolveEnvironment(p *types.Project) (*types.Project, error) {
+	for name, service := range p.Services {
+		service.Environment = service.Environment.Resolve(p.Environment.Resolve)
+		env := service.Environment.ToMapping()
+		lookup := func(k string) (string, bool) {
+			if v, ok := p.Environment.Resolve(k); ok {
+				return v, true
+			}
+			if v, ok := service.Environment[k]; ok && v != nil {
+				return *v, true
+			}
+			return "", false
+		}
+		for _, f := range service.EnvFiles {
+			if !s.exists(f.Path) && !bool(f.Required) {
+				continue
+			}
+			text, err := s.readFile(f.Path)
+			if err != nil {
+				return nil, schema.Wrap(schema.NotFound, err, "read env_file %s of service %q: %s", s.short(f.Path), name, reason(err, filepath.Dir(f.Path)))
+			}
+			if err := dotenv.ParseWithFormat(bytes.NewReader(text), f.Path, env, lookup, f.Format); err != nil {
+				return nil, schema.Wrap(schema.Invalid, err, "read env_file %s of service %q: %s", s.short(f.Path), name, s.safe(f.Path, err))
+			}
+		}
+		service.Environment = env.ToMappingWithEquals().OverrideBy(service.Environment)
+		service.EnvFiles = nil
+		p.Services[name] = service
+	}
+	return p, nil
+}
+
+// short is a path as the user wrote it: relative to the run directory where it is
+// below it.
+func (s Spec) short(path string) string {
+	if rel, err := filepath.Rel(s.Dir, path); err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {
+		return rel
+	}
+	return path
+}
+
+// embed puts files that exist only in memory into the project: secrets and configs
+// get their contents, and a bind mount of such a file becomes a config. The engine
+// copies them into the container; nothing is written on the host.
+func (s Spec) embed(p *types.Project) error {
+	for name, secret := range p.Secrets {
+		text, ok := s.Memory[filepath.Clean(secret.File)]
+		if secret.File != "" && ok {
+			// The SDK copies a secret into the container only if it comes from a
+			// variable; Content is what it copies then.
+			secret.File, secret.Content, secret.Environment = "", string(text), memorySecret
+			p.Environment[memorySecret] = ""
+			p.Secrets[name] = secret
+		} else if secret.File != "" && !s.exists(secret.File) {
+			return schema.Errorf(schema.NotFound, "read secret %q: no file %s", name, s.short(secret.File))
+		}
+	}
+	for name, config := range p.Configs {
+		text, ok := s.Memory[filepath.Clean(config.File)]
+		if config.File != "" && ok {
+			config.File, config.Content = "", string(text)
+			p.Configs[name] = config
+		} else if _, err := os.Stat(config.File); config.File != "" && err != nil {
+			return schema.Errorf(schema.NotFound, "read config %q: no file %s", name, s.short(config.File))
+		}
+	}
+	for name, service := range p.Services {
+		for i := len(service.Volumes) - 1; i >= 0; i-- {
+			v := service.Volumes[i]
+			text, ok := s.Memory[filepath.Clean(v.Source)]
+			if v.Type != types.VolumeTypeBind || !ok {
+				continue
+			}
+			key := "berth-memory:" + s.short(v.Source)
+			if p.Configs == nil {
+				p.Configs = types.Configs{}
+			}
+			p.Configs[key] = types.ConfigObjConfig{Name: key, Content: string(text)}
+			service.Volumes = slices.Delete(slices.Clone(service.Volumes), i, i+1)
+			service.Configs = append(slices.Clone(service.Configs), types.ServiceConfigObjConfig{Source: key, Target: v.Target})
+		}
+		p.Services[name] = service
+	}
+	return nil
+}

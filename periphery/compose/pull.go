@@ -1,0 +1,217 @@
+package compose
+
+import (
+	"context"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	"github.com/docker/compose/v5/pkg/api"
+	"github.com/moby/moby/api/pkg/authconfig"
+	"github.com/moby/moby/api/types/registry"
+	"github.com/moby/moby/client"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"berth/periphery/docker"
+	"berth/schema"
+)
+
+// pulls is how many images are pulled at once.
+const pulls = 4
+
+// image is one image that services of a plan need.
+type image struct {
+	ref      string
+	platform string
+	services []string
+	here     bool // the engine has it
+	want     bool // it is to be asked for even if it is here
+	never    bool
+	built    bool // some service builds it
+}
+
+// Pull gets the images of the plan's services. What the policies of the files and
+// the flags say is kept; an image that cannot be pulled but is here already is a
+// warning, one that is not here an error that names it and the registry's answer.
+// Up does not pull again after it.
+func (d *Deployer) Pull(ctx context.Context, p *Plan, emit Emit) ([]schema.Phase, []string, error) {
+	j := newJob(emit, nil)
+	err := j.run(PhasePull, func() error { return d.pull(ctx, p, j, true) })
+	return j.phases, j.warnings, err
+}
+
+func (d *Deployer) pull(ctx context.Context, p *Plan, j *job, all bool) error {
+	images, err := d.images(ctx, p, all)
+	if err != nil {
+		return err
+	}
+	group, ctx2 := errgroup.WithContext(ctx)
+	group.SetLimit(pulls)
+	for _, img := range images {
+		switch {
+		case img.never && img.here, img.built, img.here && !img.want:
+			continue
+		case img.never:
+			return schema.Errorf(schema.NotFound, "pull image %s: pull_policy is never and the image is not on this host", img.ref)
+		}
+		group.Go(func() error {
+			err := d.pullImage(ctx2, p, j, img)
+			if err != nil && img.here && ctx2.Err() == nil {
+				j.warn("%s; going on with the image that is on this host", schema.SafeText(err))
+				return nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return d.explain(ctx, err, "pull images")
+	}
+	p.pulled = true
+	return nil
+}
+
+// images lists the images of the plan's services, with what is to be done.
+func (d *Deployer) images(ctx context.Context, p *Plan, all bool) ([]*image, error) {
+	byRef := map[string]*image{}
+	for _, name := range p.project.ServiceNames() {
+		service := p.project.Services[name]
+		ref := api.GetImageNameOrDefault(service, p.project.Name)
+		img := byRef[ref]
+		if img == nil {
+			img = &image{ref: ref, platform: service.Platform}
+			byRef[ref] = img
+		}
+		img.services = append(img.services, name)
+		img.built = img.built || service.Build != nil
+		switch policy := p.policy(service); policy {
+		case types.PullPolicyNever:
+			img.never = true
+		case types.PullPolicyMissing, types.PullPolicyIfNotPresent:
+		case types.PullPolicyAlways:
+			img.want = true
+		case types.PullPolicyBuild:
+			img.built = true
+		default:
+			img.want = img.want || all
+		}
+		for _, v := range service.Volumes {
+			if v.Type == types.VolumeTypeImage && byRef[v.Source] == nil {
+				byRef[v.Source] = &image{ref: v.Source, services: []string{name}, want: all}
+			}
+		}
+		for _, dep := range api.GetDependentImages(service, p.project.Name) {
+			if byRef[dep] == nil {
+				byRef[dep] = &image{ref: dep, services: []string{name}, want: all}
+			}
+		}
+	}
+	var out []*image
+	for _, ref := range sorted(byRef) {
+		img := byRef[ref]
+		_, err := d.engine.Image(ctx, ref)
+		if err != nil && schema.CodeOf(err) != schema.NotFound {
+			return nil, err
+		}
+		img.here = err == nil
+		if strings.Contains(ref, "@sha256:") {
+			img.want = false // what is here cannot have moved
+		}
+		out = append(out, img)
+	}
+	return out, nil
+}
+
+// policy is a service's pull policy, which --pull overrides.
+func (p *Plan) policy(s types.ServiceConfig) string {
+	switch p.flags.pull {
+	case types.PullPolicyAlways, types.PullPolicyMissing, types.PullPolicyNever:
+		return p.flags.pull
+	}
+	return s.PullPolicy
+}
+
+func (d *Deployer) pullImage(ctx context.Context, p *Plan, j *job, img *image) error {
+	service, id := img.services[0], "Image "+img.ref
+	j.state(service, id, api.StatusPulling, false)
+	named, err := reference.ParseNormalizedNamed(img.ref)
+	if err != nil {
+		return schema.Wrap(schema.Invalid, err, "pull image %s: %s", img.ref, oneLine(err))
+	}
+	auth, err := encodedAuth(p.spec.Registries, reference.Domain(named))
+	if err != nil {
+		return schema.Wrap(schema.Internal, err, "pull image %s", img.ref)
+	}
+	options := client.ImagePullOptions{RegistryAuth: auth}
+	platform := img.platform
+	if platform == "" {
+		platform = p.project.Environment["DOCKER_DEFAULT_PLATFORM"]
+	}
+	if platform != "" {
+		parsed, err := parsePlatform(platform)
+		if err != nil {
+			return schema.Wrap(schema.Invalid, err, "pull image %s", img.ref)
+		}
+		options.Platforms = []ocispec.Platform{parsed}
+	}
+	stream, err := d.engine.API().ImagePull(ctx, img.ref, options)
+	if err != nil {
+		return d.pullError(ctx, j, img, err)
+	}
+	defer stream.Close()
+	for m, err := range stream.JSONMessages(ctx) {
+		switch {
+		case err != nil:
+			return d.pullError(ctx, j, img, err)
+		case m.Error != nil:
+			return d.pullError(ctx, j, img, m.Error)
+		case m.ID != "" && m.Progress != nil:
+			j.progress(service, id+" "+m.ID, m.Status, m.Progress.Current, m.Progress.Total)
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	j.state(service, id, api.StatusPulled, false)
+	return nil
+}
+
+// pullError names the image, the registry's answer, and the way out.
+func (d *Deployer) pullError(ctx context.Context, j *job, img *image, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if client.IsErrConnectionFailed(err) {
+		return d.engine.Explain(err, "pull image "+img.ref)
+	}
+	text := docker.Text(err)
+	j.state(img.services[0], "Image "+img.ref, text, true)
+	low := strings.ToLower(text)
+	code, hint := schema.Failed, ""
+	switch {
+	case strings.Contains(low, "denied"), strings.Contains(low, "unauthorized"), strings.Contains(low, "no basic auth"):
+		code, hint = schema.Denied, "; does it exist, and does the stack name a registry account that may read it?"
+	case strings.Contains(low, "not found"), strings.Contains(low, "manifest unknown"):
+		code, hint = schema.NotFound, "; check name and tag"
+	case strings.Contains(low, "no such host"), strings.Contains(low, "connection refused"), strings.Contains(low, "timeout"),
+		strings.Contains(low, "dial tcp"), strings.Contains(low, "toomanyrequests"):
+		code, hint = schema.Unavailable, "; the registry does not serve this host now"
+	}
+	return schema.Wrap(code, err, "pull image %s for service %s: %s%s", img.ref, strings.Join(img.services, ", "), text, hint)
+}
+
+// encodedAuth is the login for a registry as the engine wants it.
+func encodedAuth(auths map[string]Auth, domain string) (string, error) {
+	for host, a := range auths {
+		if authKey(host) == authKey(domain) {
+			return authconfig.Encode(registry.AuthConfig{Username: a.User, Password: a.Password, ServerAddress: authKey(domain)})
+		}
+	}
+	return "", nil
+}
+
+func parsePlatform(platform string) (ocispec.Platform, error) {
+	parsed, err := platforms.Parse(platform)
+	return parsed, schema.Wrap(schema.Invalid, err, "platform %q is not understood", platform)
+}
