@@ -119,6 +119,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer stop(errStopping)
 	unfinished, err := e.recover(ctx)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("recover runs: %w", err)
 	}
 	close(e.ready)
@@ -144,6 +147,11 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // waitReady blocks until recovery is done.
 func (e *Engine) waitReady(ctx context.Context) error {
+	select {
+	case <-e.ready:
+		return nil
+	default:
+	}
 	select {
 	case <-e.ready:
 		return nil
@@ -173,7 +181,7 @@ func (e *Engine) Start(ctx context.Context, req StartReq) (*schema.Run, error) {
 	if !fresh {
 		return r.recorded(ctx)
 	}
-	if err := r.append(ctx, schema.Event{Type: schema.RunQueued, Run: &r.rec}); err != nil {
+	if err := r.append(ctx, schema.Event{Type: schema.RunQueued, Run: &r.head}); err != nil {
 		e.forget(r)
 		return nil, fmt.Errorf("record run of %s: %w", a.Name, err)
 	}
@@ -239,8 +247,8 @@ func (e *Engine) admit(req StartReq) (*Run, bool) {
 func (e *Engine) forget(r *Run) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.active, r.rec.ID)
-	e.order = slices.DeleteFunc(e.order, func(id string) bool { return id == r.rec.ID })
+	delete(e.active, r.head.ID)
+	e.order = slices.DeleteFunc(e.order, func(id string) bool { return id == r.head.ID })
 	r.failed = true
 	close(r.onDisk)
 }

@@ -129,10 +129,10 @@ func (e *Engine) takeTurn(r *Run, queue string) error {
 	ahead := e.ahead(r, queue)
 	if ahead != nil && e.descends(r, ahead) {
 		return schema.Errorf(schema.Conflict, "%s %q would start itself: run #%d, which waits for this one, is of the same %s",
-			r.rec.Target.Kind, r.rec.Target.Name, ahead.rec.Number, r.rec.Target.Kind)
+			r.head.Target.Kind, r.head.Target.Name, ahead.head.Number, r.head.Target.Kind)
 	}
 	if ahead != nil && r.Record().State == schema.StateQueued {
-		note := fmt.Sprintf("waiting for run #%d of the same %s", ahead.rec.Number, ahead.rec.Target.Kind)
+		note := fmt.Sprintf("waiting for run #%d of the same %s", ahead.head.Number, ahead.head.Target.Kind)
 		if err := r.append(r.ctx, schema.Event{Type: schema.RunNoted, State: schema.StateWaiting, Note: note}); err != nil && r.ctx.Err() == nil {
 			return err
 		}
@@ -151,10 +151,10 @@ func (e *Engine) join(r *Run) string {
 		close(r.turn)
 		return ""
 	}
-	queue := r.action.Queue(r.rec.Target)
+	queue := r.action.Queue(r.head.Target)
 	e.mu.Lock()
 	e.queues[queue] = append(e.queues[queue], r)
-	slices.SortFunc(e.queues[queue], func(a, b *Run) int { return int(a.rec.Number) - int(b.rec.Number) })
+	slices.SortFunc(e.queues[queue], func(a, b *Run) int { return int(a.head.Number) - int(b.head.Number) })
 	e.mu.Unlock()
 	e.settle(queue)
 	return queue
@@ -187,7 +187,7 @@ func (e *Engine) ahead(r *Run, queue string) *Run {
 func (e *Engine) descends(r, other *Run) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for p := e.active[r.rec.Parent]; p != nil; p = e.active[p.rec.Parent] {
+	for p := e.active[r.head.Parent]; p != nil; p = e.active[p.head.Parent] {
 		if p == other {
 			return true
 		}
@@ -219,7 +219,7 @@ func (e *Engine) settle(queue string) {
 	}
 	e.mu.Unlock()
 	for _, p := range superseded {
-		p.old.cancel(schema.Errorf(schema.Superseded, "superseded by run #%d", p.by.rec.Number))
+		p.old.cancel(schema.Errorf(schema.Superseded, "superseded by run #%d", p.by.head.Number))
 	}
 }
 
@@ -230,7 +230,7 @@ func (e *Engine) superseder(old *Run, newer []*Run) *Run {
 		return nil
 	}
 	for _, by := range slices.Backward(newer) {
-		if by.action.Supersede && by.ctx.Err() == nil && (by.action.Covers == nil || by.action.Covers(by.rec.Params, old.rec.Params)) {
+		if by.action.Supersede && by.ctx.Err() == nil && (by.action.Covers == nil || by.action.Covers(by.head.Params, old.head.Params)) {
 			return by
 		}
 	}
@@ -242,10 +242,10 @@ func (e *Engine) superseder(old *Run, newer []*Run) *Run {
 func (e *Engine) idleChanged(r *Run) {
 	for r != nil {
 		if r.action.Queue != nil {
-			e.settle(r.action.Queue(r.rec.Target))
+			e.settle(r.action.Queue(r.head.Target))
 		}
 		e.mu.Lock()
-		r = e.active[r.rec.Parent]
+		r = e.active[r.head.Parent]
 		e.mu.Unlock()
 	}
 }

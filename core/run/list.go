@@ -10,7 +10,10 @@ import (
 )
 
 // Get returns a run's record. Errors: NotFound.
-func (e *Engine) Get(_ context.Context, id string) (*schema.Run, error) {
+func (e *Engine) Get(ctx context.Context, id string) (*schema.Run, error) {
+	if err := e.waitReady(ctx); err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
 	r, active := e.active[id]
 	rec := e.ended[id]
@@ -26,6 +29,9 @@ func (e *Engine) Get(_ context.Context, id string) (*schema.Run, error) {
 
 // Wait blocks until the run has ended and returns its record.
 func (e *Engine) Wait(ctx context.Context, id string) (*schema.Run, error) {
+	if err := e.waitReady(ctx); err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
 	r := e.active[id]
 	e.mu.Unlock()
@@ -41,7 +47,10 @@ func (e *Engine) Wait(ctx context.Context, id string) (*schema.Run, error) {
 }
 
 // List returns runs that match f, newest first.
-func (e *Engine) List(_ context.Context, f schema.RunFilter) ([]*schema.Run, error) {
+func (e *Engine) List(ctx context.Context, f schema.RunFilter) ([]*schema.Run, error) {
+	if err := e.waitReady(ctx); err != nil {
+		return nil, err
+	}
 	limit := f.Limit
 	if limit <= 0 {
 		limit = 50
@@ -51,7 +60,7 @@ func (e *Engine) List(_ context.Context, f schema.RunFilter) ([]*schema.Run, err
 	e.mu.Unlock()
 	var out []*schema.Run
 	for _, id := range slices.Backward(order) {
-		rec, err := e.Get(context.Background(), id) //nolint:forbidigo // nothing blocks in it
+		rec, err := e.Get(ctx, id)
 		if err != nil || !matches(rec, f) {
 			continue
 		}

@@ -55,7 +55,7 @@ func (e *Engine) recover(ctx context.Context) ([]*Run, error) {
 		}
 	}
 	e.adopt(known, unfinished, last)
-	slices.SortFunc(unfinished, func(a, b *Run) int { return cmp.Compare(a.rec.Number, b.rec.Number) })
+	slices.SortFunc(unfinished, func(a, b *Run) int { return cmp.Compare(a.head.Number, b.head.Number) })
 	return unfinished, nil
 }
 
@@ -92,7 +92,7 @@ func (e *Engine) adopt(known map[string]schema.Run, unfinished []*Run, last uint
 	number := func(id string) uint64 { return known[id].Number }
 	slices.SortFunc(e.order, func(a, b string) int { return cmp.Compare(number(a), number(b)) })
 	for _, r := range unfinished {
-		e.active[r.rec.ID] = r
+		e.active[r.head.ID] = r
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -21,6 +22,8 @@ type Run struct {
 	ctx    context.Context //nolint:containedctx // the life of the run, which no request bounds
 	cancel context.CancelCauseFunc
 
+	head schema.Run // what never changes: id, number, action, target, parent, params
+
 	wr  sync.Mutex // orders appends; held while the log is written
 	seq uint64     // of the run's newest event, under wr
 
@@ -34,20 +37,20 @@ func (e *Engine) newRun(rec schema.Run) *Run {
 	ctx, cancel := context.WithCancelCause(e.ctx)
 	return &Run{
 		e: e, action: e.actions[rec.Action], onDisk: make(chan struct{}), done: make(chan struct{}), turn: make(chan struct{}),
-		ctx: ctx, cancel: cancel, rec: rec, steps: map[string]chan struct{}{}, began: map[string]chan struct{}{},
+		ctx: ctx, cancel: cancel, head: rec, rec: rec, steps: map[string]chan struct{}{}, began: map[string]chan struct{}{},
 	}
 }
 
 // endedRun is a handle on a run that has ended already.
 func endedRun(rec *schema.Run) *Run {
-	r := &Run{onDisk: make(chan struct{}), done: make(chan struct{}), rec: *rec}
+	r := &Run{onDisk: make(chan struct{}), done: make(chan struct{}), head: *rec, rec: *rec}
 	close(r.onDisk)
 	close(r.done)
 	return r
 }
 
 // ID returns the run's id.
-func (r *Run) ID() string { return r.rec.ID }
+func (r *Run) ID() string { return r.head.ID }
 
 // Record returns a copy of the run as it stands.
 func (r *Run) Record() *schema.Run {
@@ -58,11 +61,11 @@ func (r *Run) Record() *schema.Run {
 
 // Params decodes the run's parameters into v.
 func (r *Run) Params(v any) error {
-	if len(r.rec.Params) == 0 {
+	if len(r.head.Params) == 0 {
 		return nil
 	}
-	if err := json.Unmarshal(r.rec.Params, v); err != nil {
-		return schema.Wrap(schema.Invalid, err, "parameters of %s: %v", r.rec.Action, err)
+	if err := json.Unmarshal(r.head.Params, v); err != nil {
+		return schema.Wrap(schema.Invalid, err, "parameters of %s: %v", r.head.Action, err)
 	}
 	return nil
 }
@@ -80,47 +83,66 @@ func (r *Run) recorded(ctx context.Context) (*schema.Run, error) {
 	return r.Record(), nil
 }
 
+// appendTimeout bounds one write of the log. It is not the caller's ctx that does:
+// a write that is under way when a run is ended has happened or not, and must be
+// known.
+const appendTimeout = 15 * time.Second
+
 // append records ev and folds it. The event's version, count and time are set
 // here. An append whose answer was lost is found again and not repeated.
 func (r *Run) append(ctx context.Context, ev schema.Event) error {
 	r.wr.Lock()
 	defer r.wr.Unlock()
-	r.mu.Lock()
-	ev.V, ev.N, ev.At = schema.EventVersion, r.rec.Events+1, time.Now().UnixMilli()
-	trial := r.rec.Clone()
-	r.mu.Unlock()
-	if err := trial.Apply(ev); err != nil {
-		return err
-	}
-	seq, err := r.e.cfg.Conn.Append(ctx, r.rec.ID, r.seq, ev)
-	if err != nil {
-		if seq, err = r.appended(ctx, ev, err); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendTimeout)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		r.mu.Lock()
+		trial := r.rec.Clone()
+		r.mu.Unlock()
+		ev.V, ev.N, ev.At = schema.EventVersion, trial.Events+1, time.Now().UnixMilli()
+		if err := trial.Apply(ev); err != nil {
+			return err
+		}
+		seq, err := r.e.cfg.Conn.Append(ctx, r.head.ID, r.seq, ev)
+		if err == nil {
+			r.fold(trial, seq)
+			return nil
+		}
+		if there, cerr := r.catchUp(ctx, ev); cerr != nil || there {
+			return errors.Join(cerr)
+		}
+		if attempt == 3 {
 			return err
 		}
 	}
-	r.seq = seq
-	r.mu.Lock()
-	r.rec = *trial
-	r.mu.Unlock()
-	r.e.changed(r.rec.ID, seq)
-	return nil
 }
 
-// appended looks whether the append of ev that ended with cause is in the log
-// nevertheless.
-func (r *Run) appended(ctx context.Context, ev schema.Event, cause error) (uint64, error) {
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return 0, cause
+// fold takes over a newer state of the record. The caller holds the write lock.
+func (r *Run) fold(rec *schema.Run, seq uint64) {
+	r.seq = seq
+	r.mu.Lock()
+	r.rec = *rec
+	r.mu.Unlock()
+	r.e.changed(rec.ID, seq)
+}
+
+// catchUp reads the log again after an append whose fate is unknown, and reports
+// whether ev is in it.
+func (r *Run) catchUp(ctx context.Context, ev schema.Event) (bool, error) {
+	events, seq, err := r.e.cfg.Conn.History(ctx, r.head.ID)
+	if err != nil {
+		return false, fmt.Errorf("read the log after %s: %w", ev.Type, err)
 	}
-	events, seq, err := r.e.cfg.Conn.History(context.WithoutCancel(ctx), r.rec.ID)
-	if err != nil || len(events) == 0 {
-		return 0, cause
+	if len(events) < ev.N {
+		return false, nil
 	}
-	last := events[len(events)-1]
-	if last.N == ev.N && last.Type == ev.Type && last.At == ev.At && last.Name == ev.Name {
-		return seq, nil
+	rec, err := schema.Fold(events)
+	if err != nil {
+		return false, err
 	}
-	return 0, cause
+	r.fold(rec, seq)
+	got := events[ev.N-1]
+	return got.Type == ev.Type && got.At == ev.At && got.Name == ev.Name, nil
 }
 
 // Note is what a body says about its run while it goes on.

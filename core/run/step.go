@@ -235,6 +235,9 @@ func (r *Run) grace() (context.Context, context.CancelFunc) {
 
 // endStep records the end of a step that no agent answered.
 func (r *Run) endStep(name string, state schema.RunState, cause error) error {
+	if r.stopping() {
+		return errStopping
+	}
 	ctx, cancel := r.grace()
 	defer cancel()
 	s := r.Record().Step(name)
@@ -257,7 +260,7 @@ func Local[T any](ctx context.Context, r *Run, step string, fn func(context.Cont
 	if s := r.Record().Step(step); s != nil && s.State.Terminal() {
 		return decodeStep[T](s)
 	} else if s == nil {
-		if err := r.append(ctx, schema.Event{Type: schema.StepScheduled, Step: &schema.Step{Name: step, Kind: schema.StepLocal, State: schema.StateRunning, Target: r.rec.Target}}); err != nil {
+		if err := r.append(ctx, schema.Event{Type: schema.StepScheduled, Step: &schema.Step{Name: step, Kind: schema.StepLocal, State: schema.StateRunning, Target: r.head.Target}}); err != nil {
 			return zero, err
 		}
 	}
@@ -340,7 +343,9 @@ func (r *Run) Child(ctx context.Context, step string, req StartReq) (*schema.Run
 		}
 		return r.e.Get(ctx, s.Child)
 	}
-	if _, err := r.e.Start(ctx, req); err != nil {
+	if _, err := r.e.Start(ctx, req); r.stopping() {
+		return nil, errStopping
+	} else if err != nil {
 		return nil, errors.Join(err, r.endStep(step, schema.StateFailed, err))
 	}
 	child, err := r.e.Wait(ctx, req.ID)
