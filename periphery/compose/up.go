@@ -119,9 +119,7 @@ func (d *Deployer) converge(ctx context.Context, p *Plan, j *job, inputs map[str
 			return err
 		}
 	}
-	engine, release := d.startAPI(ctx, p)
-	defer release()
-	session, err := d.session(engine, p.spec.Registries, j, never(func(question string) {
+	session, err := d.session(d.startAPI(ctx, p), p.spec.Registries, j, never(func(question string) {
 		j.warn("%s Kept as it is: Berth never recreates volumes", strings.TrimSuffix(question, "Recreate (data will be lost)?"))
 	}))
 	if err != nil {
