@@ -79,13 +79,16 @@ func (j *Journal) writeIO(b *batch) error {
 		if err := j.compactIO(); err != nil {
 			j.base = j.size // tried again when it has doubled
 		}
+		if err := j.state(); err != nil {
+			return err
+		}
 	}
 	if _, err := j.file.WriteAt(line, j.size); err != nil {
 		// Nobody was told of it: take back what was written of it.
 		if terr := j.file.Truncate(j.size); terr != nil {
 			return j.breakDown("write", terr)
 		}
-		return schema.Errorf(schema.Failed, "write journal %s: %v", j.file.Name(), reason(err))
+		return schema.Errorf(schema.Failed, "write journal %s: %v", filepath.Join(j.dir, fileName), reason(err))
 	}
 	if b.sync {
 		if err := j.file.Sync(); err != nil {
@@ -94,6 +97,13 @@ func (j *Journal) writeIO(b *batch) error {
 	}
 	j.size += int64(len(line))
 	return nil
+}
+
+// state returns why nothing is accepted any more, nil while all is well.
+func (j *Journal) state() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.broken
 }
 
 // breakDown refuses everything from now on.

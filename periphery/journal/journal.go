@@ -101,6 +101,9 @@ func (j *Journal) Seen(id string) bool {
 // nil). Code Conflict if it was started before: do not run it again. After any
 // other error the command counts as not started.
 func (j *Journal) Start(id string, fence uint64, meta json.RawMessage) error {
+	if meta != nil && !json.Valid(meta) {
+		return schema.Errorf(schema.Internal, "journal command %s: what to keep of it is not JSON", id)
+	}
 	err := j.claim(id, func(e *Entry) error {
 		if e != nil {
 			return schema.Errorf(schema.Conflict, "journal command %s: it was started before", id)

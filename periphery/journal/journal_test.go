@@ -58,6 +58,7 @@ func TestLifeOfACommand(t *testing.T) {
 	meta := json.RawMessage(`{"verb":"stack.up"}`)
 	must(t, j.Start("a", 7, meta), j.Start("b", 8, nil), j.Start("c", 9, nil))
 	wantCode(t, j.Start("a", 10, nil), schema.Conflict)
+	wantCode(t, j.Start("bad", 1, json.RawMessage("{")), schema.Internal)
 	wantCode(t, j.Done("x", nil), schema.NotFound)
 	wantCode(t, j.Reported("x"), schema.NotFound)
 	wantCode(t, j.Reported("a"), schema.Conflict)
