@@ -35,6 +35,12 @@ func (o MigrateOptions) withDefaults() MigrateOptions {
 	return o
 }
 
+// Bytes is how much the streams may hold together: the store must be larger.
+func (o MigrateOptions) Bytes() int64 {
+	o = o.withDefaults()
+	return o.RunsBytes + o.OutputBytes + o.ResultBytes + o.QueueBytes
+}
+
 func def[T comparable](p *T, v T) {
 	var zero T
 	if *p == zero {

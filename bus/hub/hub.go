@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"berth/bus"
 )
@@ -28,7 +29,8 @@ type Options struct {
 	Sync time.Duration
 	// Migrate sizes the streams.
 	Migrate bus.MigrateOptions
-	// MaxStore bounds all streams and buckets together: 16 GiB when 0.
+	// MaxStore bounds all streams and buckets together: when 0, twice what the
+	// streams may hold, at least 16 GiB.
 	MaxStore int64
 	// Port of the NATS listener on loopback, for the nats CLI; 0 takes a free one.
 	// With TCP set that listener takes its place.
@@ -124,7 +126,7 @@ func (h *Hub) serverOptions() *server.Options {
 		Websocket: server.WebsocketOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoTLS: true, HandshakeTimeout: 10 * time.Second, AuthTimeout: authTimeout.Seconds()},
 	}
 	if so.JetStreamMaxStore == 0 {
-		so.JetStreamMaxStore = 16 << 30
+		so.JetStreamMaxStore = max(16<<30, 2*o.Migrate.Bytes())
 	}
 	if o.LameDuck == 0 {
 		so.LameDuckDuration = 3 * time.Second
@@ -155,6 +157,8 @@ func (h *Hub) serve() error {
 		return fmt.Errorf("start the bus: %w", err)
 	}
 	h.srv, h.auth.srv = srv, srv
+	h.proxy = newProxy(h.opts.MaxLogins, h.opts.Log)
+	h.auth.decided = h.proxy.loggedIn
 	h.log = &serverLog{log: h.opts.Log}
 	srv.SetLoggerV2(h.log, false, false, false)
 	srv.Start()
@@ -171,8 +175,6 @@ func (h *Hub) serve() error {
 		srv.Shutdown()
 		return fmt.Errorf("start the bus: recover the store in %s: %w", h.opts.Dir, err)
 	}
-	h.proxy = newProxy(srv.WebsocketURL(), h.opts.MaxLogins, h.opts.Log)
-	h.auth.decided = h.proxy.loggedIn
 	return nil
 }
 
@@ -201,6 +203,10 @@ func (h *Hub) Dial(ctx context.Context, name string) (*bus.Conn, error) {
 	return c, nil
 }
 
+// InProcess lets a principal of this process connect without a socket: the agent
+// inside `berth up`.
+func (h *Hub) InProcess() nats.InProcessConnProvider { return h.srv }
+
 // Conn is core's connection; it ends with the Hub.
 func (h *Hub) Conn() *bus.Conn { return h.core }
 
@@ -217,7 +223,7 @@ func (h *Hub) Open(reg Registry) error {
 	if h.srv.Addr() == nil {
 		return fmt.Errorf("open the bus: %w", h.log.cause())
 	}
-	h.proxy.open()
+	h.proxy.open(h.srv.WebsocketURL())
 	return nil
 }
 

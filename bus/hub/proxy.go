@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -24,35 +23,30 @@ const (
 // Only so many logins are under way at a time: after a restart a fleet comes back
 // at once, and logins that time out half way would be wasted.
 type proxy struct {
-	upstream string // host:port
-	slots    chan struct{}
-	log      *slog.Logger
+	slots chan struct{}
+	log   *slog.Logger
 
-	mu     sync.Mutex // guards what follows
-	opened bool
-	byAddr map[string]func() // our end of a connection to the server → its admission
+	mu       sync.Mutex        // guards what follows
+	upstream string            // host:port of the server; empty while closed
+	byAddr   map[string]func() // our end of a connection to the server → its admission
 }
 
-func newProxy(wsURL string, logins int, log *slog.Logger) *proxy {
+func newProxy(logins int, log *slog.Logger) *proxy {
 	if logins <= 0 {
 		logins = defaultLogins
 	}
-	p := &proxy{slots: make(chan struct{}, logins), log: log, byAddr: map[string]func(){}}
-	if u, err := url.Parse(wsURL); err == nil {
-		p.upstream = u.Host
-	}
-	return p
+	return &proxy{slots: make(chan struct{}, logins), log: log, byAddr: map[string]func(){}}
 }
 
-func (p *proxy) open() { p.set(true) }
-
-func (p *proxy) close() { p.set(false) }
-
-func (p *proxy) set(opened bool) {
+// open lets agents through to the server's websocket URL.
+func (p *proxy) open(wsURL string) {
+	_, host, _ := strings.Cut(wsURL, "://")
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.opened = opened
+	p.upstream = host
 }
+
+func (p *proxy) close() { p.open("") }
 
 // ServeHTTP takes one agent's connection and stays until it ends.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -62,9 +56,9 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.mu.Lock()
-	opened := p.opened
+	upstream := p.upstream
 	p.mu.Unlock()
-	if !opened {
+	if upstream == "" {
 		busy(w)
 		return
 	}
@@ -74,7 +68,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
-	if err := p.splice(w, r, release); err != nil {
+	if err := p.splice(w, r, upstream, release); err != nil {
 		p.log.Debug("agent websocket", "from", r.RemoteAddr, "err", err)
 	}
 }
@@ -107,9 +101,9 @@ func (p *proxy) loggedIn(addr string) {
 	}
 }
 
-func (p *proxy) splice(w http.ResponseWriter, r *http.Request, release func()) error {
+func (p *proxy) splice(w http.ResponseWriter, r *http.Request, upstream string, release func()) error {
 	var d net.Dialer
-	up, err := d.DialContext(r.Context(), "tcp", p.upstream)
+	up, err := d.DialContext(r.Context(), "tcp", upstream)
 	if err != nil {
 		busy(w)
 		return fmt.Errorf("dial the server: %w", err)
