@@ -180,6 +180,26 @@ func TestBannedImports(t *testing.T) {
 	}
 }
 
+// TestDependencies holds the README to one reason for each module that go.mod
+// requires directly.
+func TestDependencies(t *testing.T) {
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A requirement without "// indirect", without host and major version.
+	direct := regexp.MustCompile(`(?m)^\t(?:github\.com/|google\.golang\.org/)?(\S+?)(?:/v\d+)? v\S+$`)
+	for _, m := range direct.FindAllSubmatch(mod, -1) {
+		if !bytes.Contains(readme, []byte("`"+string(m[1])+"`")) {
+			t.Errorf("README.md does not say why Berth needs %s", m[1])
+		}
+	}
+}
+
 // TestWords holds what no file may say.
 func TestWords(t *testing.T) {
 	rules := []struct {
