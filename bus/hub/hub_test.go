@@ -119,6 +119,26 @@ func TestOperatorRoles(t *testing.T) {
 	}
 }
 
+// TestOperatorFindsAgents does what `nats micro ls` does.
+func TestOperatorFindsAgents(t *testing.T) {
+	b := bustest.New(t)
+	a := b.Agent(t, agentA)
+	err := bus.Answer(a, schema.Ping, func(context.Context, struct{}) (schema.AgentStatus, error) { return schema.AgentStatus{}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.NATS().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	op := b.Operator(t, "alice", hub.RoleRead).NATS()
+	for _, subject := range []string{"$SRV.PING", "$SRV.INFO.periphery", "$SRV.STATS.periphery"} {
+		m, err := op.Request(subject, nil, 5*time.Second)
+		if err != nil || !strings.Contains(string(m.Data), agentA) {
+			t.Errorf("%s: %v", subject, err)
+		}
+	}
+}
+
 func TestServeRefusesForeignReplyAddress(t *testing.T) {
 	b := bustest.New(t)
 	asked := make(chan string, 10)
