@@ -166,3 +166,23 @@ func TestBadIDsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestChangedNamesRunsWithNews(t *testing.T) {
+	b, ctx := bustest.New(t), t.Context()
+	first, err := b.Core.Append(ctx, "r1", 0, schema.Event{N: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range []string{"r2", "r3"} {
+		if _, err := b.Core.Append(ctx, run, 0, schema.Event{N: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs, last, err := b.Core.Changed(ctx, first)
+	if diff := cmp.Diff([]string{"r2", "r3"}, runs); diff != "" || err != nil || last != first+2 {
+		t.Errorf("%s last %d, %v", diff, last, err)
+	}
+	if runs, same, err := b.Core.Changed(ctx, last); err != nil || len(runs) != 0 || same != last {
+		t.Errorf("nothing new: %v %d %v", runs, same, err)
+	}
+}
