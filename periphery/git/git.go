@@ -81,6 +81,7 @@ type Options struct {
 // Result says what a Sync found and did.
 type Result struct {
 	Commit   string // the full hash the work tree is at
+	Before   string // the hash HEAD was at; empty if at none
 	Message  string
 	Author   string
 	Cloned   bool     // the repository was downloaded as a whole

@@ -100,6 +100,9 @@ func (s *syncer) run(ctx context.Context) (err error) {
 			made.undo(s.repo)
 		}
 	}()
+	if before, _, err := s.repo.head(); err == nil && !before.IsZero() {
+		s.result.Before = before.String()
+	}
 	commit, err := s.obtain(ctx)
 	if err != nil {
 		return err

@@ -1,0 +1,288 @@
+package periphery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+
+	"berth/bus"
+	"berth/periphery/compose"
+	"berth/periphery/docker"
+	"berth/periphery/git"
+	"berth/periphery/journal"
+	"berth/periphery/secrets"
+	"berth/schema"
+)
+
+// Config is what an agent is started with.
+type Config struct {
+	// Core is core's address ("https://core.example:9120"); kept from the join, so
+	// it is needed once.
+	Core string
+	// Token is a join token; needed once.
+	Token string
+	// Data is the folder the agent keeps its key, journal, repositories and stacks in.
+	Data string
+	// Engine is the Docker engine's address; empty is the local default.
+	Engine string
+	// AgeKeys lists files that may hold the host's age identity, first found wins.
+	AgeKeys []string
+	// AllowPlaintext permits an unencrypted connection beyond this machine.
+	AllowPlaintext bool
+	// Proxy is an HTTP proxy to reach core through.
+	Proxy string
+	// Workers is how many commands are worked on at once; 0 is 8.
+	Workers int
+	// InProcess connects to a core in the same process.
+	InProcess nats.InProcessConnProvider
+	Version   string
+	Log       *slog.Logger
+	// Ready, if set, is called when the agent has proved core's identity and listens.
+	Ready func()
+}
+
+// defaultAgeKeys are where the age identity of a host usually is.
+func defaultAgeKeys() []string {
+	return []string{"/etc/berth/age.key", "/etc/sops/age/keys.txt"}
+}
+
+// Agent is a running agent.
+type Agent struct {
+	cfg     Config
+	join    joined
+	conn    *bus.Conn
+	engine  *docker.Client
+	deploy  *compose.Deployer
+	git     *git.Client
+	journal *journal.Journal
+	verbs   map[string]verb
+	started time.Time
+	log     *slog.Logger
+	nudge   chan struct{}
+	refresh chan struct{} // the status is worth sending
+
+	mu      sync.Mutex
+	running map[string]context.CancelCauseFunc // by command id
+}
+
+// joined is what an agent remembers of its join, in core.json.
+type joined struct {
+	Core   string   `json:"core"`
+	Server string   `json:"server"`
+	Key    string   `json:"key"` // core's public nkey
+	Pin    []string `json:"pin,omitempty"`
+}
+
+// Run connects and works until ctx ends. Errors before the first connection are
+// about the configuration (schema.Invalid) or the key and token (schema.Denied);
+// afterwards it reconnects for ever.
+func Run(ctx context.Context, cfg Config) error {
+	a, err := open(cfg)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	if err := a.connect(ctx); err != nil {
+		return err
+	}
+	defer a.conn.Close()
+	if err := a.listen(); err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.work(gctx) })
+	g.Go(func() error { return a.watchEngine(gctx) })
+	g.Go(func() error { return a.tell(gctx) })
+	if err := g.Wait(); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+func open(cfg Config) (*Agent, error) {
+	if cfg.Workers == 0 {
+		cfg.Workers = 8
+	}
+	if len(cfg.AgeKeys) == 0 {
+		cfg.AgeKeys = defaultAgeKeys()
+	}
+	dir, err := filepath.Abs(cfg.Data)
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	cfg.Data = dir
+	a := &Agent{
+		cfg: cfg, log: cfg.Log, started: time.Now(), nudge: make(chan struct{}, 1), refresh: make(chan struct{}, 1),
+		running: map[string]context.CancelCauseFunc{}, git: git.New(cfg.Log),
+	}
+	for _, sub := range []string{"", "repos", "stacks", "journal"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return nil, schema.Wrap(schema.Invalid, err, "make data folder %s: %v", filepath.Join(dir, sub), err)
+		}
+	}
+	if a.journal, err = journal.Open(filepath.Join(dir, "journal")); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	digests, err := secrets.OpenDigester(filepath.Join(dir, "digest.key"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.keys(); err != nil { // said again by the deploy that needs it
+		a.log.Warn("age identity of this host", "err", schema.SafeText(err))
+	}
+	if a.engine, err = docker.Open(cfg.Engine); err != nil {
+		return nil, err
+	}
+	a.deploy = compose.New(a.engine, []byte(digests.Digest([]byte("inputs of deploys"))), a.log)
+	a.verbs = a.verbList()
+	return a, a.recall()
+}
+
+// keys reads the host's age identity anew, so that a key that is put in place or
+// mended later counts without a restart.
+func (a *Agent) keys() (*secrets.Keys, error) { return secrets.Find(a.cfg.AgeKeys...) }
+
+func (a *Agent) close() {
+	_ = a.journal.Close() // nothing is open in it
+	_ = a.engine.Close()
+}
+
+// recall reads what was remembered of the join, or takes it from the token.
+func (a *Agent) recall() error {
+	path := filepath.Join(a.cfg.Data, "core.json")
+	data, err := os.ReadFile(path)
+	switch {
+	case err == nil:
+		if err := json.Unmarshal(data, &a.join); err != nil {
+			return schema.Wrap(schema.Invalid, err, "%s is damaged: remove it and join again with a new token", path)
+		}
+	case !errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("read join: %w", err)
+	}
+	if a.cfg.Token != "" {
+		t, err := bus.ParseJoinToken(a.cfg.Token)
+		if err != nil {
+			return err
+		}
+		if t.Server != a.join.Server || t.Core != a.join.Key { // else it is the token this agent joined with
+			a.join = joined{Server: t.Server, Key: t.Core, Pin: t.Pin}
+		}
+		a.cfg.Token = t.Secret
+	}
+	if a.cfg.Core != "" {
+		a.join.Core = a.cfg.Core
+	}
+	if a.join.Server == "" {
+		return schema.Errorf(schema.Invalid, "this agent has not joined a core yet: run `berth server join-token NAME` on core and start the agent with the line it prints")
+	}
+	if a.join.Core == "" && a.cfg.InProcess == nil {
+		return schema.Errorf(schema.Invalid, "core's address is missing: give --core https://HOST:9120")
+	}
+	return nil
+}
+
+// connect dials core, waits until it is through, and has core prove who it is.
+func (a *Agent) connect(ctx context.Context) error {
+	seed, err := bus.LoadSeed(filepath.Join(a.cfg.Data, "key.nk"))
+	if err != nil {
+		return err
+	}
+	hostname, _ := os.Hostname() // only a label
+	refused := make(chan error, 1)
+	first := make(chan struct{}, 1)
+	a.conn, err = bus.Dial(ctx, bus.Options{
+		URL: a.join.Core, Seed: seed, Agent: a.join.Server, Token: a.cfg.Token, Pin: a.join.Pin, Name: "berth periphery " + hostname,
+		Metadata:  map[string]string{"host": hostname, "version": a.cfg.Version, "agent": a.join.Server},
+		InProcess: a.cfg.InProcess, AllowPlaintext: a.cfg.AllowPlaintext, Proxy: a.cfg.Proxy, Log: a.log,
+		OnConnect:    func(*bus.Conn) { a.poke(a.nudge); a.poke(a.refresh); a.poke(first); a.log.Info("connected to core") },
+		OnDisconnect: func(err error) { a.log.Warn("disconnected from core", "err", err) },
+		OnRefused: func(err error) {
+			select {
+			case refused <- err:
+			default:
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return a.prove(ctx, refused)
+}
+
+// prove waits for the first connection and checks core's identity over it. A core
+// that refuses the key is fatal only while a token is given: otherwise it may be
+// one that has not caught up.
+func (a *Agent) prove(ctx context.Context, refused <-chan error) error {
+	connected := make(chan error, 1)
+	go func() { connected <- a.conn.Wait(ctx) }()
+	for {
+		select {
+		case err := <-connected:
+			if err != nil {
+				return err
+			}
+			return a.verify(ctx)
+		case err := <-refused:
+			text := "core at " + hostOf(a.join.Core) + " refuses this agent"
+			if a.cfg.Token != "" {
+				return schema.Wrap(schema.Denied, err, "%s: the token was used, has expired, or is not of this core: make a new one with `berth server join-token NAME`", text)
+			}
+			a.log.Error(text+": its key was revoked, or core is another; join again with a new token", "err", err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (a *Agent) verify(ctx context.Context) error {
+	var hello schema.HelloResp
+	for attempt := 1; ; attempt++ {
+		var err error
+		if hello, err = bus.VerifyCore(ctx, a.conn, a.join.Key); err == nil {
+			break
+		}
+		if schema.CodeOf(err) == schema.Denied {
+			return err
+		}
+		if err := bus.Sleep(ctx, min(bus.Backoff(attempt), 2*time.Second)); err != nil { // core listens before it serves
+			return err
+		}
+	}
+	data, err := json.MarshalIndent(a.join, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode join: %w", err)
+	}
+	if err := bus.WritePrivate(filepath.Join(a.cfg.Data, "core.json"), data); err != nil {
+		return fmt.Errorf("remember join: %w", err)
+	}
+	a.log.Info("joined", "server", hello.Server.Name, "core", hello.Version)
+	if a.cfg.Ready != nil {
+		a.cfg.Ready()
+	}
+	return nil
+}
+
+func hostOf(address string) string {
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return address
+}
+
+// poke wakes who waits on ch; one wake is enough.
+func (a *Agent) poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,68 @@
+package periphery
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"berth/bus"
+	"berth/periphery/docker"
+	"berth/schema"
+)
+
+// status describes the agent, its host and its engine as they are now.
+func (a *Agent) status(ctx context.Context) schema.AgentStatus {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	hostname, _ := os.Hostname() // only a label
+	st := schema.AgentStatus{
+		Version: a.cfg.Version, Hostname: hostname, OS: osName(), Arch: runtime.GOARCH, At: time.Now().UnixMilli(), Started: a.started.UnixMilli(),
+		Engine: a.engine.Info(ctx),
+	}
+	if keys, err := a.keys(); err == nil {
+		st.Recipients = keys.Recipients()
+	}
+	if st.Engine.Error != "" {
+		return st
+	}
+	containers, err := a.engine.Containers(ctx, "")
+	if err != nil {
+		st.Engine.Error = schema.SafeText(err)
+	}
+	st.Containers = containers
+	return st
+}
+
+// osName is the distribution's own name for itself.
+func osName() string {
+	f, err := os.Open("/etc/os-release")
+	if err != nil {
+		return runtime.GOOS
+	}
+	defer func() { _ = f.Close() }()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if v, ok := strings.CutPrefix(s.Text(), "PRETTY_NAME="); ok {
+			return strings.Trim(v, `"`)
+		}
+	}
+	return runtime.GOOS
+}
+
+// watchEngine has the status sent when a container changes, until ctx ends. An
+// engine that goes away is looked for again.
+func (a *Agent) watchEngine(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		err := a.engine.Watch(ctx, func() { attempt = 1; a.poke(a.refresh) }, func(docker.Event) { a.poke(a.refresh) })
+		if ctx.Err() != nil {
+			return nil
+		}
+		a.log.Warn("events of the engine end", "err", err)
+		a.poke(a.refresh)
+		if bus.Sleep(ctx, bus.Backoff(attempt)) != nil {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package periphery
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"berth/bus"
+	"berth/schema"
+)
+
+// verb is a job with its types erased.
+type verb struct {
+	do func(ctx context.Context, job *Job, args json.RawMessage) (json.RawMessage, error)
+	// look tells, after a crash, what became of it: a value when it is done, else
+	// words on what is there. nil when there is nothing to look at.
+	look func(ctx context.Context, args json.RawMessage) (value json.RawMessage, found string, err error)
+}
+
+// verbList is the agent's list of verbs: a new one is a descriptor in schema, a
+// function here and a line.
+func (a *Agent) verbList() map[string]verb {
+	return map[string]verb{
+		schema.RepoResolve.Name: on(schema.RepoResolve, a.repoResolve, nil),
+		schema.RepoSync.Name:    on(schema.RepoSync, a.repoSync, nil),
+		schema.StackUp.Name:     on(schema.StackUp, a.stackUp, a.stackLook),
+		schema.StackDo.Name:     on(schema.StackDo, a.stackDo, nil),
+	}
+}
+
+// questions lets the agent answer core's questions.
+func (a *Agent) questions() error {
+	if err := bus.Answer(a.conn, schema.Ping, func(ctx context.Context, _ struct{}) (schema.AgentStatus, error) { return a.status(ctx), nil }); err != nil {
+		return err
+	}
+	return bus.Answer(a.conn, schema.StackLog, a.stackLog)
+}
+
+// on erases the types of a job's function and of its look.
+func on[Req, Resp any](_ schema.Job[Req, Resp], do func(context.Context, *Job, Req) (Resp, error), look func(context.Context, Req) (*Resp, string, error)) verb {
+	v := verb{do: func(ctx context.Context, job *Job, args json.RawMessage) (json.RawMessage, error) {
+		var req Req
+		if err := json.Unmarshal(args, &req); err != nil {
+			return nil, schema.Wrap(schema.Invalid, err, "read the command: %v", err)
+		}
+		resp, err := do(ctx, job, req)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(resp)
+	}}
+	if look == nil {
+		return v
+	}
+	v.look = func(ctx context.Context, args json.RawMessage) (json.RawMessage, string, error) {
+		var req Req
+		if err := json.Unmarshal(args, &req); err != nil {
+			return nil, "", fmt.Errorf("read the command: %w", err)
+		}
+		resp, found, err := look(ctx, req)
+		if err != nil || resp == nil {
+			return nil, found, err
+		}
+		data, err := json.Marshal(resp)
+		return data, found, err
+	}
+	return v
+}
