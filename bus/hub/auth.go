@@ -31,8 +31,9 @@ type authenticator struct {
 	mu       sync.Mutex // guards what follows
 	decide   Decide
 	registry Registry
-	logins   map[uint64]Identity            // by client id, from the decision on
-	present  map[string]map[uint64]struct{} // agent id → connections, from the server's events
+	logins   map[uint64]Identity // by client id, from the decision on
+	conns    map[uint64]string   // client id → agent, by the server's events
+	present  map[string]int      // agent → how many of conns
 
 	telling sync.Mutex // held while notify is called: keeps its calls in order
 	notify  func(id string, online bool)
@@ -49,7 +50,7 @@ func newAuthenticator(ctx context.Context, log *slog.Logger, core string, sysSee
 		decided: func(string) {},
 		call:    func() (context.Context, context.CancelFunc) { return context.WithTimeout(base, authTimeout) },
 		decide:  NewDecide(nobody{}, core),
-		logins:  map[uint64]Identity{}, present: map[string]map[uint64]struct{}{},
+		logins:  map[uint64]Identity{}, conns: map[uint64]string{}, present: map[string]int{},
 	}, nil
 }
 
@@ -206,31 +207,26 @@ func (a *authenticator) event(data []byte, online bool) {
 func (a *authenticator) count(cid uint64, online bool) (agent string, changed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	id, ok := a.logins[cid]
-	if !ok {
-		return "", false
-	}
 	if !online {
 		delete(a.logins, cid)
+		agent, ok := a.conns[cid]
+		if !ok {
+			return "", false
+		}
+		delete(a.conns, cid)
+		if a.present[agent]--; a.present[agent] > 0 {
+			return agent, false
+		}
+		delete(a.present, agent)
+		return agent, true
 	}
-	if id.Kind != KindAgent {
+	id, ok := a.logins[cid]
+	if _, twice := a.conns[cid]; !ok || twice || id.Kind != KindAgent {
 		return "", false
 	}
-	conns := a.present[id.ID]
-	before := len(conns) > 0
-	if online {
-		if conns == nil {
-			conns = map[uint64]struct{}{}
-			a.present[id.ID] = conns
-		}
-		conns[cid] = struct{}{}
-	} else {
-		delete(conns, cid)
-	}
-	if len(conns) == 0 {
-		delete(a.present, id.ID)
-	}
-	return id.ID, before != (len(conns) > 0)
+	a.conns[cid] = id.ID
+	a.present[id.ID]++
+	return id.ID, a.present[id.ID] == 1
 }
 
 func (a *authenticator) onPresence(fn func(id string, online bool)) {
@@ -248,5 +244,5 @@ func (a *authenticator) onPresence(fn func(id string, online bool)) {
 func (a *authenticator) online(id string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.present[id]) > 0
+	return a.present[id] > 0
 }
