@@ -1,0 +1,79 @@
+package webhook
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"berth/schema"
+)
+
+// action is what an address does.
+type action struct {
+	run    string // the execution
+	forced string // instead, when the target wants it
+	branch string // of a procedure's address
+}
+
+// lookup reads the parts of an address; ok is false for one that leads nowhere.
+func lookup(provider, kind, option string) (action, bool) {
+	if provider != "github" && provider != "gitlab" || option == "" {
+		return action{}, false
+	}
+	if kind == "procedure" {
+		return action{run: "RunProcedure", branch: option}, true
+	}
+	a, ok := map[string]action{
+		"stack/deploy":  {run: "DeployStackIfChanged", forced: "DeployStack"},
+		"stack/refresh": {run: "RefreshStackCache"},
+		"repo/pull":     {run: "PullRepo"},
+		"repo/clone":    {run: "CloneRepo"},
+	}[kind+"/"+option]
+	return a, ok
+}
+
+func errAddress(path string) error {
+	return schema.Errorf(schema.NotFound, "no webhook address %q: it is /listener/github|gitlab/procedure/NAME/BRANCH, …/stack/NAME/deploy|refresh or …/repo/NAME/pull|clone", clip(path, 200))
+}
+
+// ignore says why an authentic delivery means nothing here, or nothing.
+func ignore(t Target, p push, branch string) string {
+	switch {
+	case p.Event == "ping":
+		return "ping: the address and the secret are right"
+	case !t.Enabled:
+		return "disabled: webhook_enabled of " + t.Kind + " " + t.Name + " is false"
+	case p.Deleted:
+		return "deleted: " + p.Ref + " is gone, there is nothing to deploy"
+	case branch == AnyBranch && t.Kind == "procedure":
+		return ""
+	case p.Event != "push" && p.Event != "tag":
+		return "event: " + first(p.Event, "unknown") + " is not a push; send push events only"
+	case strings.HasPrefix(p.Ref, "refs/tags/") || p.Event == "tag":
+		return "tag: " + p.Ref + " is not a branch"
+	case p.Ref == "":
+		return "branch: the push names no ref"
+	case p.Branch() != branch:
+		return "branch: pushed " + first(p.Branch(), p.Ref) + ", listening to " + branch
+	}
+	return ""
+}
+
+// readBody reads at most limit bytes; a longer body is TooLarge and not read to
+// its end.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	tooLarge := schema.Errorf(schema.TooLarge, "the body is larger than %d MB", limit>>20)
+	if r.ContentLength > limit {
+		w.Header().Set("Connection", "close")
+		return nil, tooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if err == nil {
+		return body, nil
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, tooLarge
+	}
+	return nil, schema.Wrap(schema.Invalid, err, "the body ended early")
+}
