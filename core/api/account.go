@@ -1,0 +1,233 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+
+	"berth/core/access"
+	"berth/schema"
+)
+
+// user is the caller as clients read him, without anything secret.
+type user struct {
+	ID            oid               `json:"_id"`
+	Username      string            `json:"username"`
+	Enabled       bool              `json:"enabled"`
+	SuperAdmin    bool              `json:"super_admin"`
+	Admin         bool              `json:"admin"`
+	CreateServers bool              `json:"create_server_permissions"`
+	CreateBuilds  bool              `json:"create_build_permissions"`
+	Config        userConfig        `json:"config"`
+	Linked        map[string]string `json:"linked_logins"`
+	TOTP          userTOTP          `json:"totp"`
+	Passkey       userPasskey       `json:"passkey"`
+	Skip2FA       bool              `json:"external_skip_2fa"`
+	LastView      int64             `json:"last_update_view"`
+	Recents       map[string]string `json:"recents"`
+	All           map[string]string `json:"all"`
+	Updated       int64             `json:"updated_at"`
+}
+
+type userConfig struct {
+	Type string            `json:"type"`
+	Data map[string]string `json:"data"`
+}
+
+type userTOTP struct {
+	Secret    string   `json:"secret"`
+	Confirmed int64    `json:"confirmed_at"`
+	Codes     []string `json:"recovery_codes"`
+}
+
+type userPasskey struct {
+	Passkey *string `json:"passkey"`
+	Created int64   `json:"created_at"`
+}
+
+func userOf(u access.User) user {
+	return user{
+		ID: oid{u.ID}, Username: u.Username, Enabled: u.Enabled, SuperAdmin: u.Admin, Admin: u.Admin,
+		CreateServers: u.Admin, CreateBuilds: u.Admin, Updated: u.Created,
+		Config: userConfig{"Local", map[string]string{"password": "########"}},
+		Linked: map[string]string{}, TOTP: userTOTP{Codes: []string{}}, Recents: map[string]string{}, All: map[string]string{},
+	}
+}
+
+func (a *API) user(w http.ResponseWriter, r *http.Request) {
+	c, err := a.deps.Gate.Authenticate(r.Context(), r.Header, a.deps.Peers.Of(r))
+	if err == nil {
+		var u access.User
+		if u, err = a.deps.Gate.User(c.UserID); err == nil {
+			a.answer(w, r, userOf(u))
+			return
+		}
+	}
+	a.fail(w, r, err)
+}
+
+type loginOptions struct {
+	Local        bool `json:"local"`
+	OIDC         bool `json:"oidc"`
+	GitHub       bool `json:"github"`
+	Google       bool `json:"google"`
+	Closed       bool `json:"registration_disabled"`
+	OIDCRedirect bool `json:"oidc_auto_redirect"`
+}
+
+type login struct {
+	Username string `json:"username" doc:"Username."`
+	Password string `json:"password" doc:"Password."`
+}
+
+type loginAnswer struct {
+	Type string            `json:"type"` // Jwt
+	Data map[string]string `json:"data"`
+}
+
+type newKey struct {
+	Name    string `json:"name" doc:"What it is for."`
+	Expires int64  `json:"expires,omitempty" doc:"Unix milliseconds; 0 or absent is never."`
+}
+
+type newKeyAnswer struct {
+	Key    string `json:"key"`
+	Secret string `json:"secret"` // shown this once
+}
+
+// apiKey is a key in a list; its secret is never shown again.
+type apiKey struct {
+	Key     string `json:"key"`
+	Secret  string `json:"secret"`
+	UserID  string `json:"user_id"`
+	Name    string `json:"name"`
+	Created int64  `json:"created_at"`
+	Expires int64  `json:"expires"`
+}
+
+func (a *API) accountRows() []Row {
+	type key struct {
+		Key string `json:"key" doc:"The key (K_…_K)."`
+	}
+	type id struct {
+		ID string `json:"id"`
+	}
+	return []Row{
+		Login(spec{name: "GetLoginOptions", doc: "Say how one can sign in.", needs: access.Public, example: map[string]any{}},
+			func(context.Context, None) (loginOptions, error) { return loginOptions{Local: true, Closed: true}, nil }),
+		Login(spec{name: "LoginLocalUser", doc: "Exchange a password for a token that lives a day.", needs: access.Public, example: map[string]any{"username": "admin", "password": "…"}},
+			func(ctx context.Context, p login) (loginAnswer, error) {
+				c, _ := access.CallerOf(ctx)
+				token, err := a.deps.Gate.Token(ctx, access.Credentials{Username: p.Username, Password: p.Password, From: c.Peer})
+				return loginAnswer{"Jwt", map[string]string{"jwt": token}}, err
+			}),
+		Manage(spec{name: "GetUserId", doc: "Say who one is.", needs: access.AnyUser, example: map[string]any{}},
+			func(ctx context.Context, _ None) (id, error) {
+				c, _ := access.CallerOf(ctx)
+				return id{c.UserID}, nil
+			}),
+		Manage(spec{name: "CreateApiKey", doc: "Make an API key with one's own rights; the secret is shown this once.", needs: access.AnyUser, example: map[string]any{"name": "ci"}},
+			func(ctx context.Context, p newKey) (newKeyAnswer, error) {
+				c, _ := access.CallerOf(ctx)
+				k, s, err := a.deps.Gate.NewKey(ctx, c.UserID, p.Name, p.Expires)
+				return newKeyAnswer{k, s}, err
+			}),
+		Manage(spec{name: "DeleteApiKey", doc: "Delete one of one's own API keys.", needs: access.AnyUser, example: map[string]any{"key": "K_…_K"}},
+			func(ctx context.Context, p key) (None, error) {
+				c, _ := access.CallerOf(ctx)
+				return None{}, a.deps.Gate.DeleteKey(ctx, c.UserID, p.Key)
+			}),
+		Read(spec{name: "ListApiKeys", doc: "List one's own API keys.", needs: access.AnyUser, example: map[string]any{}}, a.listKeys),
+		Read(spec{name: "GetUsername", doc: "Say which user has an id.", needs: access.AnyUser, example: map[string]any{"user_id": operatorWebhook}}, a.username),
+	}
+}
+
+func (a *API) listKeys(ctx context.Context, _ None) ([]apiKey, error) {
+	c, _ := access.CallerOf(ctx)
+	out := []apiKey{}
+	for _, k := range a.deps.Gate.Keys(c.UserID) {
+		out = append(out, apiKey{Key: k.Key, UserID: k.User, Name: k.Name, Created: k.Created, Expires: k.Expires})
+	}
+	return out, nil
+}
+
+type userID struct {
+	UserID string `json:"user_id" doc:"Id."`
+}
+
+type username struct {
+	Username string  `json:"username"`
+	Avatar   *string `json:"avatar"`
+}
+
+func (a *API) username(_ context.Context, p userID) (username, error) {
+	for _, kind := range []string{"system", "procedure", "webhook"} {
+		if id, name := operatorOf(schema.Actor{Kind: kind}); id == p.UserID {
+			return username{Username: name}, nil
+		}
+	}
+	u, err := a.deps.Gate.User(p.UserID)
+	return username{Username: u.Username}, err
+}
+
+type version struct {
+	Version string `json:"version"`
+}
+
+type coreInfo struct {
+	Title        string `json:"title"`
+	Interval     string `json:"monitoring_interval"`
+	WebhookBase  string `json:"webhook_base_url"`
+	Transparent  bool   `json:"transparent_mode"`
+	NoUIWrites   bool   `json:"ui_write_disabled"`
+	NoCreate     bool   `json:"disable_non_admin_create"`
+	NoConfirm    bool   `json:"disable_confirm_dialog"`
+	NoReconnect  bool   `json:"disable_websocket_reconnect"`
+	FancyTOML    bool   `json:"enable_fancy_toml"`
+	Timezone     string `json:"timezone"`
+	PublicKey    string `json:"public_key"`
+	DefaultLimit int    `json:"default_pagination_limit"`
+}
+
+// request is a row as clients learn of it.
+type request struct {
+	Group   Group          `json:"group"`
+	Name    string         `json:"name"`
+	Aliases []string       `json:"aliases,omitempty"`
+	Doc     string         `json:"doc"`
+	Needs   access.Level   `json:"needs"`
+	Kind    string         `json:"kind,omitempty"`
+	Own     bool           `json:"own,omitempty"`
+	Params  []Param        `json:"params"`
+	Example map[string]any `json:"example"`
+}
+
+func (a *API) systemRows() []Row {
+	r := Read(spec{name: "ListRequests", own: true, doc: "List every request with its parameters.", needs: access.AnyUser, example: map[string]any{}},
+		func(context.Context, None) ([]request, error) {
+			out := []request{}
+			for _, r := range a.table.rows {
+				params := r.Params
+				if params == nil {
+					params = []Param{}
+				}
+				out = append(out, request{r.Group, r.Name, r.Aliases, r.Doc, r.Needs, r.Kind, r.Own, params, r.Example})
+			}
+			return out, nil
+		})
+	return []Row{
+		r,
+		Read(spec{name: "GetVersion", doc: "Say which version this is.", needs: access.AnyUser, example: map[string]any{}},
+			func(context.Context, None) (version, error) { return version{a.deps.Version}, nil }),
+		Read(spec{name: "GetCoreInfo", doc: "Describe this installation.", needs: access.AnyUser, example: map[string]any{}},
+			func(context.Context, None) (coreInfo, error) {
+				return coreInfo{
+					Title: a.deps.Title, Interval: "15-sec", WebhookBase: a.deps.URL, PublicKey: a.deps.PublicKey,
+					Timezone: "", NoCreate: true, DefaultLimit: pageSize,
+				}, nil
+			}),
+	}
+}
+
+// shapeOf is the JSON schema of a Go type, for rows that make it themselves.
+func shapeOf[T any](s *shapes) any { return s.of(reflect.TypeFor[T]()) }

@@ -1,0 +1,135 @@
+package api
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"berth/core/access"
+	"berth/core/resource"
+	"berth/core/run"
+	"berth/schema"
+)
+
+// Deps is what the requests need from the program around them.
+type Deps struct {
+	Gate       *access.Gate
+	Peers      access.Peers
+	Kinds      *resource.Registry
+	Views      Views
+	Engine     Engine
+	Output     Output
+	Deliveries Deliveries
+	Fleet      Fleet
+	// Tail yields the output of all runs as it comes, with its sequence numbers.
+	Tail func(ctx context.Context) iter.Seq2[uint64, schema.Output]
+	// StackLog asks a server's agent for log lines.
+	StackLog func(ctx context.Context, server string, req schema.StackLogReq) (schema.StackLogResp, error)
+	// Refresh looks up again what a stack's sources stand at; may be nil.
+	Refresh func(ctx context.Context, stack string) error
+
+	Title     string // of this installation
+	Version   string
+	URL       string // where people reach core; may be empty
+	PublicKey string // core's identity
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Views are the read models, sorted by name, with secrets masked.
+type Views interface {
+	Servers(ctx context.Context) ([]schema.ServerView, error)
+	Stacks(ctx context.Context) ([]schema.StackView, error)
+	Repos(ctx context.Context) ([]schema.RepoView, error)
+	Procedures(ctx context.Context) ([]schema.ProcedureView, error)
+}
+
+// Engine starts runs and knows them.
+type Engine interface {
+	Start(ctx context.Context, req run.StartReq) (*schema.Run, error)
+	Cancel(ctx context.Context, id string, by schema.Actor) error
+	Get(ctx context.Context, id string) (*schema.Run, error)
+	List(ctx context.Context, f schema.RunFilter) ([]*schema.Run, error)
+	Actions() []run.Action
+	Watch(ctx context.Context) iter.Seq[schema.Change]
+}
+
+// Output is the stored output of runs.
+type Output interface {
+	// Output calls fn with the stored chunks of one command, or of the whole run
+	// when cmd is empty, from the sequence on.
+	Output(ctx context.Context, run, cmd string, from uint64, fn func(seq uint64, out schema.Output) error) error
+}
+
+// Deliveries are the webhooks that came in.
+type Deliveries interface {
+	Recent(limit int) []schema.Delivery
+	Get(ctx context.Context, id string) (schema.Delivery, error)
+	Redeliver(ctx context.Context, by schema.Actor, id string) (schema.Delivery, error)
+}
+
+// Fleet lets agents and operators in and out.
+type Fleet interface {
+	// Join makes a one-time token for a server, creating the server if need be.
+	Join(ctx context.Context, by schema.Actor, server string) (Join, error)
+	// Revoke makes the server's agent unknown.
+	Revoke(ctx context.Context, by schema.Actor, server string) error
+	// Operator lets a key in as an operator of the bus.
+	Operator(ctx context.Context, by schema.Actor, o OperatorParams) (Operator, error)
+}
+
+// Join is an invitation to a server.
+type Join struct {
+	Command string `json:"command"` // to run on the server
+	Expires int64  `json:"expires"` // unix ms
+}
+
+// OperatorParams names an operator and his public key.
+type OperatorParams struct {
+	Name string `json:"name" doc:"Name of the operator."`
+	Role string `json:"role" doc:"read or exec."`
+	NKey string `json:"nkey" doc:"His public nkey (U…)."`
+}
+
+// Operator is what a stock client of the bus needs to know.
+type Operator struct {
+	URL         string `json:"url"`
+	InboxPrefix string `json:"inbox_prefix"`
+}
+
+// API serves the table of requests.
+type API struct {
+	deps  Deps
+	table *table
+	mux   *http.ServeMux
+}
+
+// New makes the table of d's kinds, actions and everything else. It panics when
+// two requests share a name: a broken list, found by the first test.
+func New(d Deps) *API {
+	a := &API{deps: d}
+	var rows []Row
+	for _, part := range [][]Row{
+		a.systemRows(), a.accountRows(), a.kindRows(), a.stateRows(), a.containerRows(), a.stackRows(), a.tagRows(),
+		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.deliveryRows(), a.executionRows(),
+	} {
+		rows = append(rows, part...)
+	}
+	a.table = newTable(rows)
+	a.mux = a.routes()
+	return a
+}
+
+// Rows returns the table, sorted by group and name.
+func (a *API) Rows() []Row { return a.table.rows }
+
+// ServeHTTP serves /read, /write, /execute, /auth, /user, /version, /docs and
+// /stream.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+
+// Routes are the patterns to mount the API at.
+func Routes() []string {
+	return []string{"/read", "/read/", "/write", "/write/", "/execute", "/execute/", "/auth/", "/user", "/version", "/docs", "/docs/", "/stream/"}
+}

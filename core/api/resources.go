@@ -1,0 +1,404 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"berth/core/access"
+	"berth/core/resource"
+	"berth/schema"
+)
+
+// oid is how a document names itself; everywhere else an id is a plain string.
+type oid struct {
+	OID string `json:"$oid"`
+}
+
+// target is a resource as requests name it: {"type": "Stack", "id": …}.
+type target struct {
+	Type string `json:"type"`
+	ID   string `json:"id"`
+}
+
+// typeName turns a kind into the word of the wire: stack, Stack.
+func typeName(kind string) string {
+	if kind == "" || kind == "system" {
+		return "System"
+	}
+	var b strings.Builder
+	for part := range strings.SplitSeq(kind, "_") {
+		b.WriteString(strings.ToUpper(part[:1]) + part[1:])
+	}
+	return b.String()
+}
+
+// kindOf is the reverse of typeName for the kinds there are.
+func (a *API) kindOf(name string) (resource.Any, error) {
+	for _, k := range a.deps.Kinds.Kinds() {
+		if typeName(k.Name()) == name || k.Name() == name {
+			return k, nil
+		}
+	}
+	return nil, schema.Errorf(schema.Invalid, "unknown resource type %q", cut(name, 60))
+}
+
+// envelope is a resource as Komodo's clients read it. Ours are further members.
+type envelope struct {
+	ID          oid             `json:"_id"`
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	Template    bool            `json:"template"`
+	Tags        []string        `json:"tags"`
+	Info        any             `json:"info"`
+	Config      json.RawMessage `json:"config"`
+	Base        string          `json:"base_permission"`
+	Updated     int64           `json:"updated_at"`
+}
+
+// listItem is a resource in a list.
+type listItem struct {
+	ID       string   `json:"id"`
+	Type     string   `json:"type"`
+	Name     string   `json:"name"`
+	Template bool     `json:"template"`
+	Tags     []string `json:"tags"`
+	Info     any      `json:"info"`
+}
+
+// info is what a kind shows beside its settings.
+type info struct {
+	full any // of Get and ListFull
+	item any // of List
+	// state is what lists can be filtered by.
+	state string
+}
+
+// infoOf looks up what belongs to resources; missing ones are zero.
+type infoOf func(ctx context.Context) (map[string]info, error)
+
+// tagID is the id that a tag's name has on the wire: clients look names up by id.
+func tagID(name string) string { return schema.DeriveID("tag", name) }
+
+func tagIDs(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = tagID(n)
+	}
+	return out
+}
+
+type rawResource = schema.Resource[json.RawMessage]
+
+func readResource(raw json.RawMessage) (rawResource, error) {
+	var r rawResource
+	err := json.Unmarshal(raw, &r)
+	return r, err
+}
+
+func envelopeOf(r rawResource, i info) envelope {
+	return envelope{
+		ID: oid{r.ID}, Name: r.Name, Description: r.Description, Template: r.Template, Tags: tagIDs(r.Tags),
+		Info: i.full, Config: r.Config, Base: "None", Updated: r.Updated,
+	}
+}
+
+// kindRows are the rows that every kind has, except variables, which have their own.
+func (a *API) kindRows() []Row {
+	var rows []Row
+	for _, k := range a.deps.Kinds.Kinds() {
+		if k.Name() == "variable" {
+			continue
+		}
+		b := kindAPI{a: a, k: k, name: typeName(k.Name()), info: a.infos(k.Name())}
+		rows = append(rows, b.get(), b.list(), b.listFull(), b.create(), b.copy(), b.update(), b.rename(), b.remove())
+	}
+	return append(rows, a.metaRow())
+}
+
+// kindAPI makes the rows of one kind.
+type kindAPI struct {
+	a    *API
+	k    resource.Any
+	name string
+	info infoOf
+}
+
+// refParam is the parameter that names a resource of the kind; id and name are
+// taken for it too.
+func refParam(kind string) Param {
+	return Param{Name: kind, Aliases: []string{"id", "name"}, Type: "string", Required: true, Doc: "Name or id."}
+}
+
+// refOf reads it.
+func refOf(raw json.RawMessage, kind string) (string, error) {
+	var m map[string]any
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return "", schema.Errorf(schema.Invalid, "the parameters are not a JSON object")
+	}
+	for _, key := range []string{kind, "id", "name"} {
+		if s, ok := m[key].(string); ok && s != "" {
+			return s, nil
+		}
+	}
+	return "", schema.Errorf(schema.Invalid, "parameter %q is missing", kind)
+}
+
+func (b kindAPI) show(ctx context.Context, raw json.RawMessage) (envelope, error) {
+	infos, err := b.info(ctx)
+	if err != nil {
+		return envelope{}, err
+	}
+	r, err := readResource(raw)
+	return envelopeOf(r, infos[r.ID]), err
+}
+
+// full lists every resource with its info, sorted by name.
+func (b kindAPI) full(ctx context.Context) ([]rawResource, map[string]info, error) {
+	list, err := b.k.List(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	infos, err := b.info(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := make([]rawResource, 0, len(list))
+	for _, raw := range list {
+		r, err := readResource(raw)
+		if err != nil {
+			return nil, nil, err
+		}
+		out = append(out, r)
+	}
+	return out, infos, nil
+}
+
+func (b kindAPI) example() map[string]any { return map[string]any{b.k.Name(): "my-" + b.k.Name()} }
+
+func (b kindAPI) get() Row {
+	return Row{
+		Group: GroupRead, Name: "Get" + b.name, Doc: "Show a " + b.k.Name() + ".", Needs: access.CanRead, Kind: b.k.Name(),
+		Params: []Param{refParam(b.k.Name())}, Example: b.example(), Result: b.shape,
+		handle: func(ctx context.Context, raw json.RawMessage) (any, error) {
+			key, err := refOf(raw, b.k.Name())
+			if err != nil {
+				return nil, err
+			}
+			doc, err := b.k.Show(ctx, key)
+			if err != nil {
+				return nil, err
+			}
+			return b.show(ctx, doc)
+		},
+	}
+}
+
+// listParams are the parameters of a list.
+type listParams struct {
+	Query    resourceQuery `json:"query,omitzero" doc:"Which resources: terms, names, tags, tag_behavior, templates, specific."`
+	Page     int           `json:"page,omitempty" doc:"Page, from 0."`
+	Limit    *int          `json:"limit,omitempty" doc:"Resources per page; 50 when absent, all when 0."`
+	SortBy   string        `json:"sort_by,omitempty" doc:"Name or State."`
+	SortDesc bool          `json:"sort_desc,omitempty" doc:"Last first."`
+}
+
+func (b kindAPI) list() Row {
+	return row(GroupRead, spec{
+		name: "List" + b.name + "s", doc: "List " + b.k.Name() + "s, page by page.", needs: access.CanRead,
+		example: map[string]any{"query": map[string]any{"tags": []string{"prod"}}},
+	}, func(ctx context.Context, p listParams) ([]listItem, error) {
+		list, infos, err := b.selected(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		out := make([]listItem, 0, len(list))
+		for _, r := range list {
+			out = append(out, listItem{
+				ID: r.ID, Type: b.name, Name: r.Name, Template: r.Template, Tags: tagIDs(r.Tags), Info: infos[r.ID].item,
+			})
+		}
+		return out, nil
+	})
+}
+
+func (b kindAPI) listFull() Row {
+	r := row(GroupRead, spec{
+		name: "ListFull" + b.name + "s", doc: "List " + b.k.Name() + "s with all their settings.", needs: access.CanRead,
+		example: map[string]any{"limit": 0},
+	}, func(ctx context.Context, p listParams) ([]envelope, error) {
+		p.SortBy, p.SortDesc = "Name", false
+		list, infos, err := b.selected(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		out := make([]envelope, 0, len(list))
+		for _, r := range list {
+			out = append(out, envelopeOf(r, infos[r.ID]))
+		}
+		return out, nil
+	})
+	r.Result = func(s *shapes) any { return map[string]any{"type": "array", "items": b.shape(s)} }
+	return r
+}
+
+// pageSize is how many resources a page has when the client does not say.
+const pageSize = 50
+
+// selected filters, sorts and cuts out the page.
+func (b kindAPI) selected(ctx context.Context, p listParams) ([]rawResource, map[string]info, error) {
+	list, infos, err := b.full(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	match, err := b.a.matcher(p.Query)
+	if err != nil {
+		return nil, nil, err
+	}
+	list = slices.DeleteFunc(list, func(r rawResource) bool { return !match(r, infos[r.ID]) })
+	if p.SortBy == "State" {
+		slices.SortStableFunc(list, func(x, y rawResource) int { return strings.Compare(infos[x.ID].state, infos[y.ID].state) })
+	}
+	if p.SortDesc {
+		slices.Reverse(list)
+	}
+	return pageOf(list, p.Page, p.Limit), infos, nil
+}
+
+func pageOf[T any](list []T, page int, limit *int) []T {
+	n := pageSize
+	if limit != nil {
+		n = *limit
+	}
+	if n <= 0 {
+		return list
+	}
+	from := min(max(page, 0)*n, len(list))
+	return list[from:min(from+n, len(list))]
+}
+
+func (b kindAPI) create() Row {
+	type params struct {
+		Name   string          `json:"name" doc:"Its name."`
+		Config json.RawMessage `json:"config,omitempty" doc:"Settings; those not given have their default."`
+	}
+	r := Write(spec{
+		name: "Create" + b.name, doc: "Create a " + b.k.Name() + ".", needs: access.CanEdit,
+		example: map[string]any{"name": "my-" + b.k.Name(), "config": map[string]any{}},
+	}, func(ctx context.Context, p params) (envelope, error) {
+		raw, err := b.k.Create(ctx, p.Name, p.Config)
+		if err != nil {
+			return envelope{}, err
+		}
+		return b.show(ctx, raw)
+	})
+	r.Result = b.shape
+	return r
+}
+
+func (b kindAPI) copy() Row {
+	type params struct {
+		Name string `json:"name" doc:"Name of the new one."`
+		ID   string `json:"id" doc:"Name or id of the one to copy."`
+	}
+	r := Write(spec{
+		name: "Copy" + b.name, doc: "Create a " + b.k.Name() + " with the settings of another.", needs: access.CanEdit,
+		example: map[string]any{"name": "another", "id": "my-" + b.k.Name()},
+	}, func(ctx context.Context, p params) (envelope, error) {
+		raw, err := b.k.Copy(ctx, p.ID, p.Name)
+		if err != nil {
+			return envelope{}, err
+		}
+		return b.show(ctx, raw)
+	})
+	r.Result = b.shape
+	return r
+}
+
+func (b kindAPI) update() Row {
+	type params struct {
+		ID     string          `json:"id" doc:"Name or id."`
+		Config json.RawMessage `json:"config" doc:"Settings to change; the others stay."`
+	}
+	r := Write(spec{
+		name: "Update" + b.name, doc: "Change settings of a " + b.k.Name() + ".", needs: access.CanEdit, kind: b.k.Name(),
+		example: map[string]any{"id": "my-" + b.k.Name(), "config": map[string]any{"links": []string{"https://example.com"}}},
+	}, func(ctx context.Context, p params) (envelope, error) {
+		raw, err := b.k.Update(ctx, p.ID, p.Config)
+		if err != nil {
+			return envelope{}, err
+		}
+		return b.show(ctx, raw)
+	})
+	r.Result = b.shape
+	return r
+}
+
+func (b kindAPI) rename() Row {
+	type params struct {
+		ID   string `json:"id" doc:"Name or id."`
+		Name string `json:"name" doc:"The new name."`
+	}
+	return Write(spec{
+		name: "Rename" + b.name, doc: "Give a " + b.k.Name() + " another name; whatever refers to it still does.", needs: access.CanEdit, kind: b.k.Name(),
+		example: map[string]any{"id": "my-" + b.k.Name(), "name": "better-name"},
+	}, func(ctx context.Context, p params) (Update, error) {
+		began := b.a.deps.Now()
+		raw, err := b.k.Rename(ctx, p.ID, p.Name)
+		if err != nil {
+			return Update{}, err
+		}
+		r, err := readResource(raw)
+		return b.a.done(ctx, "Rename"+b.name, r.Target(b.k.Name()), began), err
+	})
+}
+
+func (b kindAPI) remove() Row {
+	type params struct {
+		ID string `json:"id" doc:"Name or id."`
+	}
+	r := Write(spec{
+		name: "Delete" + b.name, doc: "Delete a " + b.k.Name() + " that nothing refers to. What it deployed keeps running.", needs: access.CanEdit, kind: b.k.Name(),
+		example: map[string]any{"id": "my-" + b.k.Name()},
+	}, func(ctx context.Context, p params) (envelope, error) {
+		raw, err := b.k.Show(ctx, p.ID)
+		if err != nil {
+			return envelope{}, err
+		}
+		was, err := b.show(ctx, raw)
+		if err != nil {
+			return was, err
+		}
+		return was, b.k.Delete(ctx, was.ID.OID)
+	})
+	r.Result = b.shape
+	return r
+}
+
+func (a *API) metaRow() Row {
+	type params struct {
+		Target      target    `json:"target" doc:"The resource."`
+		Description *string   `json:"description,omitempty" doc:"Free text; stays when absent."`
+		Template    *bool     `json:"template,omitempty" doc:"Only a pattern to copy from."`
+		Tags        *[]string `json:"tags,omitempty" doc:"Names or ids of tags; stay when absent."`
+	}
+	return Write(spec{
+		name: "UpdateResourceMeta", doc: "Change description, template flag and tags of a resource.", needs: access.CanEdit,
+		example: map[string]any{"target": map[string]any{"type": "Stack", "id": "my-stack"}, "tags": []string{"prod"}},
+	}, func(ctx context.Context, p params) (None, error) {
+		k, err := a.kindOf(p.Target.Type)
+		if err != nil {
+			return None{}, err
+		}
+		if p.Tags != nil {
+			names, err := a.tagNames(ctx, *p.Tags)
+			if err != nil {
+				return None{}, err
+			}
+			p.Tags = &names
+		}
+		_, err = k.Describe(ctx, p.Target.ID, resource.Meta{Description: p.Description, Template: p.Template, Tags: p.Tags})
+		return None{}, err
+	})
+}

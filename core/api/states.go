@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"berth/core/access"
+	"berth/schema"
+)
+
+type serverStatus struct {
+	Status schema.ServerState `json:"status"`
+}
+
+// stateRows tell how things stand: states, what is being done, how many are how.
+func (a *API) stateRows() []Row {
+	type server struct {
+		Server string `json:"server" alias:"id,name" doc:"Name or id."`
+	}
+	rows := []Row{
+		Read(spec{name: "GetServerState", doc: "Say whether a server can be worked with.", needs: access.CanRead, kind: "server", example: map[string]any{"server": "my-server"}},
+			func(ctx context.Context, p server) (serverStatus, error) {
+				v, err := a.server(ctx, p.Server)
+				return serverStatus{v.State}, err
+			}),
+		a.summary("GetServersSummary", "server", serverBucket, "total", "healthy", "warning", "unhealthy", "disabled"),
+		a.summary("GetStacksSummary", "stack", stackBucket, "total", "running", "stopped", "down", "unhealthy", "unknown"),
+		a.summary("GetReposSummary", "repo", strings.ToLower, "total", "ok", "cloning", "pulling", "building", "failed", "unknown"),
+		a.summary("GetProceduresSummary", "procedure", strings.ToLower, "total", "ok", "running", "failed", "unknown"),
+	}
+	for kind, verbs := range actionStates() {
+		if _, err := a.deps.Kinds.Kind(kind); err == nil {
+			rows = append(rows, a.actionState(kind, verbs))
+		}
+	}
+	return rows
+}
+
+// server finds a server's view by name or id.
+func (a *API) server(ctx context.Context, key string) (schema.ServerView, error) {
+	k, err := a.deps.Kinds.Kind("server")
+	if err != nil {
+		return schema.ServerView{}, err
+	}
+	t, err := k.Find(key)
+	if err != nil {
+		return schema.ServerView{}, err
+	}
+	list, err := a.deps.Views.Servers(ctx)
+	for _, v := range list {
+		if v.Resource.ID == t.ID {
+			return v, nil
+		}
+	}
+	return schema.ServerView{Resource: schema.Resource[schema.ServerConfig]{ID: t.ID, Name: t.Name}, State: schema.ServerNotOk}, err
+}
+
+func serverBucket(state string) string {
+	switch schema.ServerState(state) {
+	case schema.ServerOk:
+		return "healthy"
+	case schema.ServerDisabled:
+		return "disabled"
+	default:
+		return "unhealthy"
+	}
+}
+
+func stackBucket(state string) string {
+	switch schema.StackState(state) {
+	case schema.StackRunning, schema.StackDown, schema.StackUnknown:
+		return state
+	case schema.StackStopped, schema.StackPaused:
+		return "stopped"
+	case "":
+		return "unknown"
+	default:
+		return "unhealthy"
+	}
+}
+
+// summary counts a kind's resources by state; every name is there, also with 0.
+func (a *API) summary(name, kind string, bucket func(state string) string, names ...string) Row {
+	r := row(GroupRead, spec{name: name, doc: "Count " + kind + "s by state.", needs: access.CanRead, example: map[string]any{}},
+		func(ctx context.Context, _ None) (map[string]int, error) {
+			infos, err := a.infos(kind)(ctx)
+			out := map[string]int{}
+			for _, n := range names {
+				out[n] = 0
+			}
+			for _, i := range infos {
+				out["total"]++
+				if b := bucket(i.state); b != "" {
+					out[b]++
+				}
+			}
+			return out, err
+		})
+	r.Result = func(*shapes) any { return counts(names) }
+	return r
+}
+
+func counts(names []string) any {
+	props := map[string]any{}
+	for _, n := range names {
+		props[n] = map[string]any{"type": "integer"}
+	}
+	return map[string]any{"type": "object", "properties": props, "required": names}
+}
+
+// actionStates lists per kind the members of its action state, and which actions
+// make them true. Members without an action are there for clients.
+func actionStates() map[string][][2]string {
+	return map[string][][2]string{
+		"stack": {
+			{"pulling", "PullStack"}, {"deploying", "DeployStack DeployStackIfChanged"}, {"starting", "StartStack"},
+			{"restarting", "RestartStack"}, {"pausing", "PauseStack"}, {"unpausing", "UnpauseStack"}, {"stopping", "StopStack"},
+			{"destroying", "DestroyStack"},
+		},
+		"repo":      {{"cloning", "CloneRepo"}, {"pulling", "PullRepo"}, {"building", "BuildRepo"}, {"renaming", ""}},
+		"procedure": {{"running", "RunProcedure"}},
+		"server": {
+			{"pruning_networks", ""}, {"pruning_containers", ""}, {"pruning_images", ""}, {"pruning_volumes", ""},
+			{"pruning_builders", ""}, {"pruning_buildx", ""}, {"pruning_system", ""}, {"starting_containers", "#"},
+			{"restarting_containers", "#"}, {"pausing_containers", "#"}, {"unpausing_containers", "#"},
+			{"stopping_containers", "#"}, {"destroying_containers", "#"},
+		},
+	}
+}
+
+func (a *API) actionState(kind string, verbs [][2]string) Row {
+	props := map[string]any{}
+	for _, v := range verbs {
+		props[v[0]] = map[string]any{"type": "boolean"}
+		if v[1] == "#" {
+			props[v[0]] = map[string]any{"type": "integer"}
+		}
+	}
+	return Row{
+		Group: GroupRead, Name: "Get" + typeName(kind) + "ActionState", Doc: "Say what is being done to a " + kind + " now.",
+		Needs: access.CanRead, Kind: kind, Params: []Param{refParam(kind)}, Example: map[string]any{kind: "my-" + kind},
+		Result: func(*shapes) any { return map[string]any{"type": "object", "properties": props} },
+		handle: func(ctx context.Context, raw json.RawMessage) (any, error) {
+			key, err := refOf(raw, kind)
+			if err != nil {
+				return nil, err
+			}
+			k, err := a.deps.Kinds.Kind(kind)
+			if err != nil {
+				return nil, err
+			}
+			t, err := k.Find(key)
+			if err != nil {
+				return nil, err
+			}
+			return a.doing(ctx, t, verbs)
+		},
+	}
+}
+
+// doing looks at the runs of a target that have not ended.
+func (a *API) doing(ctx context.Context, t schema.Target, verbs [][2]string) (map[string]any, error) {
+	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{Kind: t.Kind, Target: t.ID, Pending: true})
+	out := map[string]any{}
+	for _, v := range verbs {
+		out[v[0]] = false
+		if v[1] == "#" {
+			out[v[0]] = 0
+		}
+		for _, r := range runs {
+			for name := range strings.SplitSeq(v[1], " ") {
+				if r.Action == name && !r.State.Terminal() {
+					out[v[0]] = true
+				}
+			}
+		}
+	}
+	return out, err
+}
