@@ -13,10 +13,10 @@ import (
 	"strings"
 	"syscall"
 
-	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
-
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/transport"
+	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 
 	"berth/schema"
 )
@@ -33,6 +33,7 @@ func (r remote) explain(ctx context.Context, verb string, err error) error {
 	if err == nil {
 		return nil
 	}
+	err = bare(err)
 	what := fmt.Sprintf("%s %s", verb, r)
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", what, ctx.Err())
@@ -48,6 +49,22 @@ func (r remote) explain(ctx context.Context, verb string, err error) error {
 		return schema.Wrap(code, err, "%s: %s", what, text)
 	}
 	return schema.Wrap(schema.Failed, err, "%s: %s", what, oneLine(err.Error()))
+}
+
+// bare takes off go-git's wrappers that hide what is in them.
+func bare(err error) error {
+	for {
+		var unexpected *plumbing.UnexpectedError
+		var permanent *plumbing.PermanentError
+		switch {
+		case errors.As(err, &unexpected) && unexpected.Err != nil:
+			err = unexpected.Err
+		case errors.As(err, &permanent) && permanent.Err != nil:
+			err = permanent.Err
+		default:
+			return err
+		}
+	}
 }
 
 // diagnoseNetwork knows the ways in which no answer comes at all.

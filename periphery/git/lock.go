@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/go-git/go-git/v5/plumbing/object"
 	"golang.org/x/sys/unix"
 
 	"berth/schema"
@@ -110,7 +111,26 @@ func (l *indexLock) release() {
 	if l.file == nil {
 		return
 	}
-	_ = os.Remove(l.file.Name()) // if it is gone, somebody deleted it by hand
+	mine, err1 := l.file.Stat()
+	there, err2 := os.Lstat(l.file.Name())
+	if err1 == nil && err2 == nil && os.SameFile(mine, there) { // else somebody deleted it by hand
+		_ = os.Remove(l.file.Name())
+	}
 	_ = l.file.Close()
 	l.file = nil
+}
+
+// refreshIndex writes what was learned about unchanged files into the index, if
+// nobody is at it; a sync is right without.
+func (r *repository) refreshIndex(ctx context.Context, commit *object.Commit) {
+	lock, err := r.lockIndex(ctx, time.Nanosecond)
+	if err != nil {
+		return
+	}
+	defer lock.release()
+	p, err := r.newPlan(ctx, commit, false)
+	if err != nil || p.dirty || len(p.inTheWay) > 0 {
+		return
+	}
+	_ = lock.commit(p.next) // only an optimization
 }

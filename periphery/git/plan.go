@@ -22,6 +22,7 @@ type plan struct {
 	clear    []string // untracked links and files to remove first (Options.Overwrite)
 	warnings []string
 	dirty    bool // the index must be written
+	stale    bool // the index could save reading files again if it were written
 }
 
 func (p *plan) changed() []string {
@@ -74,7 +75,7 @@ func (r *repository) newPlan(ctx context.Context, to *object.Commit, overwrite b
 		return nil, err
 	}
 	if idx.trees == nil || idx.trees.hash != p.plan.next.trees.hash {
-		p.plan.dirty = true
+		p.plan.stale = true
 	}
 	return p.plan, nil
 }
@@ -140,9 +141,10 @@ func skip(idx []entry) []entry {
 // keep notes a file that is right as it is.
 func (p *planner) keep(w wanted, h have, e *entry) {
 	next := entry{path: w.path, mode: w.mode, hash: w.hash, stat: statOf(&h.st)}
-	if e == nil || h.hashed || e.hash != next.hash || e.mode != next.mode || e.unmerged() {
+	if e == nil || e.hash != next.hash || e.mode != next.mode || e.unmerged() {
 		p.plan.dirty = true
 	}
+	p.plan.stale = p.plan.stale || h.hashed
 	p.plan.next.entries = append(p.plan.next.entries, next)
 }
 

@@ -272,8 +272,14 @@ func (s *syncer) bring(ctx context.Context, commit *object.Commit) (*plan, error
 		return nil, err
 	} else if at {
 		p, err := repo.newPlan(ctx, commit, s.opt.Overwrite)
-		if err != nil || (!p.dirty && len(p.inTheWay) == 0) {
-			return p, err // clean: not even the lock is needed
+		if err != nil {
+			return nil, err
+		}
+		if !p.dirty && len(p.inTheWay) == 0 { // clean: the lock is not needed
+			if p.stale {
+				repo.refreshIndex(ctx, commit)
+			}
+			return p, nil
 		}
 	}
 	lock, err := repo.lockIndex(ctx, s.opt.LockWait)
@@ -301,7 +307,7 @@ func (s *syncer) bring(ctx context.Context, commit *object.Commit) (*plan, error
 		return nil, err
 	}
 	p.warnings = append(p.warnings, lfs...)
-	if p.dirty {
+	if p.dirty || p.stale {
 		if err := lock.commit(p.next); err != nil {
 			return nil, err
 		}

@@ -148,7 +148,7 @@ func TestCloneThenForward(t *testing.T) {
 	}
 	two := s.repo.Change(gittest.Change{Message: "second", Files: map[string]string{"conf/x": "2"}, Delete: []string{"gone/y"}})
 	got = s.sync(two)
-	want = git.Result{Commit: two, Message: "second", Author: "Ada Tester", Fetched: true, Changed: []string{"conf/x", "gone/y"}}
+	want = git.Result{Before: one, Commit: two, Message: "second", Author: "Ada Tester", Fetched: true, Changed: []string{"conf/x", "gone/y"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("forward (-want +got):\n%s", diff)
 	}
@@ -156,7 +156,7 @@ func TestCloneThenForward(t *testing.T) {
 	s.clean()
 	asked := s.forge.Requests()
 	got = s.sync(two)
-	if diff := cmp.Diff(git.Result{Commit: two, Message: "second", Author: "Ada Tester"}, got); diff != "" {
+	if diff := cmp.Diff(git.Result{Before: two, Commit: two, Message: "second", Author: "Ada Tester"}, got); diff != "" {
 		t.Errorf("again (-want +got):\n%s", diff)
 	}
 	got = s.sync(one)
