@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"berth/periphery/docker/dockertest"
 	"berth/schema"
@@ -85,5 +86,35 @@ services:
 	_ = s.engine.RemoveImage(t.Context(), "berthtest/inline:1")
 	if _, err := s.try(t.Context()); schema.CodeOf(err) != schema.NotFound {
 		t.Errorf("no image and --no-build: %v", err)
+	}
+}
+
+func TestBuildIsCanceled(t *testing.T) {
+	s := newStack(t, map[string]string{
+		"compose.yaml": "services: { web: { build: . } }",
+		"Dockerfile":   "FROM scratch\nCOPY app /app\nRUN [\"/app\", \"-say\", \"sleeping now\", \"-sleep\", \"1m\", \"-exit\", \"0\"]\n",
+	})
+	if err := os.WriteFile(filepath.Join(s.spec.Dir, "app"), dockertest.Compiled(t).Binary(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s.spec.BuildExtraArgs = []string{"--no-cache"}
+	plan, err := s.d.Load(ctx, s.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var canceled time.Time
+	_, err = s.d.Up(ctx, plan, func(e schema.Entry) {
+		if strings.Contains(e.Text, "sleeping now") && e.Phase == "build" && canceled.IsZero() {
+			canceled = time.Now()
+			cancel()
+		}
+	})
+	if schema.CodeOf(err) != schema.Canceled || canceled.IsZero() {
+		t.Fatalf("error = %v", err)
+	}
+	if took := time.Since(canceled); took > time.Second {
+		t.Errorf("it took %s to stop", took)
 	}
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/docker/compose/v5/pkg/api"
 	"github.com/docker/compose/v5/pkg/compose"
 	"github.com/moby/moby/client"
+	"github.com/sirupsen/logrus"
 
 	"berth/periphery/docker"
 	"berth/schema"
@@ -185,6 +186,23 @@ func never(asked func(question string)) compose.Prompt {
 		asked(question)
 		return false, nil
 	}
+}
+
+// LogWarnings sends what the SDK and its loader tell to their process-wide logger
+// to log instead of standard error. The program calls it once, at its start.
+func LogWarnings(log *slog.Logger) {
+	logrus.SetOutput(io.Discard)
+	logrus.AddHook(warnings{log})
+}
+
+// warnings is a hook of the logger that the SDK uses.
+type warnings struct{ log *slog.Logger }
+
+func (warnings) Levels() []logrus.Level { return logrus.AllLevels[:logrus.InfoLevel+1] }
+
+func (w warnings) Fire(e *logrus.Entry) error {
+	w.log.Debug(e.Message, "from", "compose", "level", e.Level.String())
+	return nil
 }
 
 // explain turns an error of the SDK into one with a code and a safe text.

@@ -19,7 +19,7 @@ import (
 	"berth/schema"
 )
 
-// Plan is a loaded project, ready to be compared and brought up.
+// Plan is a loaded project, ready to be compared and brought up, once.
 type Plan struct {
 	d       *Deployer
 	spec    Spec

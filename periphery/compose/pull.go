@@ -2,7 +2,9 @@ package compose
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/containerd/platforms"
@@ -70,6 +72,18 @@ func (d *Deployer) pull(ctx context.Context, p *Plan, j *job, all bool) error {
 	}
 	p.pulled = true
 	return nil
+}
+
+// errSilent says that a registry did not answer in time.
+var errSilent = errors.New("i/o timeout: the registry does not answer")
+
+// patience is how long a registry may take to answer at all: not long where the
+// image is here and a newer one would only be nice to have.
+func (img *image) patience() time.Duration {
+	if img.here {
+		return 20 * time.Second
+	}
+	return 2 * time.Minute
 }
 
 // images lists the images of the plan's services, with what is to be done.
@@ -155,7 +169,13 @@ func (d *Deployer) pullImage(ctx context.Context, p *Plan, j *job, img *image) e
 		}
 		options.Platforms = []ocispec.Platform{parsed}
 	}
-	stream, err := d.engine.API().ImagePull(ctx, img.ref, options)
+	ctx2, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	patience := time.AfterFunc(img.patience(), func() { cancel(errSilent) })
+	stream, err := d.engine.API().ImagePull(ctx2, img.ref, options)
+	if !patience.Stop() && err != nil && ctx.Err() == nil {
+		err = errSilent
+	}
 	if err != nil {
 		return d.pullError(ctx, j, img, err)
 	}
@@ -192,9 +212,9 @@ func (d *Deployer) pullError(ctx context.Context, j *job, img *image, err error)
 	switch {
 	case strings.Contains(low, "denied"), strings.Contains(low, "unauthorized"), strings.Contains(low, "no basic auth"):
 		code, hint = schema.Denied, "; does it exist, and does the stack name a registry account that may read it?"
-	case strings.Contains(low, "not found"), strings.Contains(low, "manifest unknown"):
+	case strings.Contains(low, "not found"), strings.Contains(low, "manifest unknown"), strings.Contains(low, "manifest_unknown"):
 		code, hint = schema.NotFound, "; check name and tag"
-	case strings.Contains(low, "no such host"), strings.Contains(low, "connection refused"), strings.Contains(low, "timeout"),
+	case strings.Contains(low, "no such host"), strings.Contains(low, "connection refused"), strings.Contains(low, "timeout"), strings.Contains(low, "deadline exceeded"),
 		strings.Contains(low, "dial tcp"), strings.Contains(low, "toomanyrequests"):
 		code, hint = schema.Unavailable, "; the registry does not serve this host now"
 	}

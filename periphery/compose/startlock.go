@@ -23,8 +23,7 @@ import (
 var startMx sync.Mutex
 
 // startAPI returns the engine's API as compose's `up` is to use it for a plan:
-// with containers starting side by side, unless ports of a range are wanted, or
-// the engine is one of those (28.0 to 28.2) that mix up ports by themselves.
+// with containers starting side by side, unless ports of a range are wanted.
 func (d *Deployer) startAPI(ctx context.Context, p *Plan) client.APIClient {
 	for _, s := range p.project.Services {
 		for _, port := range s.Ports {
@@ -33,24 +32,31 @@ func (d *Deployer) startAPI(ctx context.Context, p *Plan) client.APIClient {
 			}
 		}
 	}
+	return parallelStart{d.engine.API(), sync.OnceValue(func() bool { return d.mixesUpPorts(ctx) })}
+}
+
+// mixesUpPorts reports whether the engine is one of those (28.0 to 28.2) that give
+// a port out twice when containers start at the same time (docker/compose#12846).
+func (d *Deployer) mixesUpPorts(ctx context.Context) bool {
 	version := d.engine.Info(ctx).Version
 	for _, bad := range []string{"28.0.", "28.1.", "28.2."} {
 		if strings.HasPrefix(version, bad) {
-			return d.engine.API()
+			return true
 		}
 	}
-	return parallelStart{d.engine.API()}
+	return version == ""
 }
 
 // parallelStart is an engine's API that lets go of the SDK's lock while it starts a
-// container.
+// container, unless serial says no.
 type parallelStart struct {
 	client.APIClient
+	serial func() bool
 }
 
 // ContainerStart is part of client.APIClient.
 func (a parallelStart) ContainerStart(ctx context.Context, id string, o client.ContainerStartOptions) (client.ContainerStartResult, error) {
-	if callerHoldsLock() {
+	if callerHoldsLock() && !a.serial() {
 		startMx.Unlock()
 		defer startMx.Lock()
 	}

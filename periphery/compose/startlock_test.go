@@ -45,7 +45,7 @@ func TestStartsInParallel(t *testing.T) {
 		}
 	}
 	both := &meeting{APIClient: e.API(), here: make(chan struct{})}
-	session, err := d.session(parallelStart{both}, nil, newJob(nil, nil), never(func(string) {}))
+	session, err := d.session(parallelStart{both, func() bool { return false }}, nil, newJob(nil, nil), never(func(string) {}))
 	if err != nil {
 		t.Fatal(err)
 	}

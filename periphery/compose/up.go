@@ -59,16 +59,19 @@ func (d *Deployer) up(ctx context.Context, p *Plan, j *job, r *Result) error {
 		return err
 	}
 	if name := p.spec.goesDown(); name != "" {
-		err := j.run(PhaseDown, func() error { return d.down(ctx, j, name, DoOptions{StopTimeout: p.spec.StopTimeout}) })
-		if err != nil {
+		o := DoOptions{Services: p.spec.Services, StopTimeout: p.spec.StopTimeout}
+		if err := j.run(PhaseDown, func() error { return d.down(ctx, j, name, o) }); err != nil {
 			return err
 		}
-		before = nil
+	}
+	present, err := d.heal(ctx, p, j)
+	if err != nil {
+		return err
 	}
 	if r.Inputs, err = p.Inputs(ctx); err != nil {
 		return err
 	}
-	if err := j.run(PhaseUp, func() error { return d.converge(ctx, p, j, r.Inputs, before) }); err != nil {
+	if err := j.run(PhaseUp, func() error { return d.converge(ctx, p, j, r.Inputs, present) }); err != nil {
 		return err
 	}
 	after, err := d.containers(ctx, p.project.Name)
@@ -104,6 +107,43 @@ func (d *Deployer) containers(ctx context.Context, project string) ([]container.
 		return nil, d.explain(ctx, err, "list containers of project "+project)
 	}
 	return res.Items, nil
+}
+
+// heal puts right what a deploy left behind that was killed or canceled while it
+// replaced a container: the new one, never started, under a temporary name. It is
+// removed, or, when the old one is gone already, gets its name. The project's
+// containers as they are then are returned.
+func (d *Deployer) heal(ctx context.Context, p *Plan, j *job) ([]container.Summary, error) {
+	list, err := d.containers(ctx, p.project.Name)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, c := range list {
+		names[docker.Container(c).Name] = true
+	}
+	healed := false
+	for _, c := range list {
+		name := docker.Container(c).Name
+		final := finalName(name)
+		if final == name || p.project.Services[c.Labels[docker.LabelService]].ContainerName == name {
+			continue
+		}
+		healed = true
+		if names[final] && c.State == container.StateCreated {
+			_, err = d.engine.API().ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true})
+		} else if !names[final] {
+			_, err = d.engine.API().ContainerRename(ctx, c.ID, client.ContainerRenameOptions{NewName: final})
+		}
+		if err != nil {
+			return nil, d.explain(ctx, err, "clean up container "+name+" of an interrupted deploy")
+		}
+		j.warn("container %s was left behind by an interrupted deploy: put right", name)
+	}
+	if !healed {
+		return list, nil
+	}
+	return d.containers(ctx, p.project.Name)
 }
 
 // converge runs compose's own `up`, after what it gets wrong has been put right.

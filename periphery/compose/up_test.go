@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -458,6 +460,70 @@ func TestEventsAreToldOnce(t *testing.T) {
 	for _, want := range []string{"Container " + s.spec.Project + "-web-1 Created", "Container " + s.spec.Project + "-web-1 Started", "Volume " + s.spec.Project + "_vol Created"} {
 		if seen[want] != 1 {
 			t.Errorf("%q was not told:\n%s", want, s.transcript())
+		}
+	}
+}
+
+func TestInterruptedReplacementIsPutRight(t *testing.T) {
+	file := "services: { web: { image: 'berthtest/app:1', environment: { A: VALUE } } }"
+	s := newStack(t, map[string]string{"compose.yaml": strings.Replace(file, "VALUE", "1", 1)})
+	api, ctx := s.engine.API(), t.Context()
+	for i, removed := range []bool{false, true} {
+		s.write(map[string]string{"compose.yaml": strings.Replace(file, "VALUE", "one"+strconv.Itoa(i), 1)})
+		s.up()
+		// As compose does it: the new one under a temporary name, the old one
+		// stopped, perhaps removed; then the agent was killed.
+		old := s.ids()["web-1"]
+		s.write(map[string]string{"compose.yaml": strings.Replace(file, "VALUE", "two"+strconv.Itoa(i), 1)})
+		in, err := api.ContainerInspect(ctx, old, client.ContainerInspectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = api.ContainerCreate(ctx, client.ContainerCreateOptions{
+			Name: old[:12] + "_" + s.spec.Project + "-web-1", Config: in.Container.Config,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if removed {
+			_, err = api.ContainerRemove(ctx, old, client.ContainerRemoveOptions{Force: true})
+		} else {
+			_, err = api.ContainerStop(ctx, old, client.ContainerStopOptions{})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := s.up()
+		if ids := s.ids(); len(ids) != 1 || ids["web-1"] == "" || ids["web-1"] == old {
+			t.Errorf("removed=%v: containers = %v\n%s", removed, ids, s.transcript())
+		}
+		if len(r.Warnings) != 1 {
+			t.Errorf("warnings = %q", r.Warnings)
+		}
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	first := newStack(t, nil)
+	stacks := []*stack{first}
+	for range 4 {
+		other := *first
+		other.spec.Dir = t.TempDir()
+		stacks = append(stacks, &other)
+	}
+	errs := make([]error, len(stacks))
+	var wg sync.WaitGroup
+	for i, s := range stacks {
+		s.spec.Project = first.spec.Project[:min(40, len(first.spec.Project))] + "-" + strconv.Itoa(i)
+		t.Cleanup(func() { dockertest.Wipe(t, s.engine, s.spec.Project) })
+		s.write(map[string]string{"compose.yaml": services(2)})
+		s.spec.Health = true
+		wg.Go(func() { _, errs[i] = s.try(t.Context()) })
+	}
+	wg.Wait()
+	for i, s := range stacks {
+		if errs[i] != nil || len(s.ids()) != 2 {
+			t.Errorf("stack %d: %v, %v", i, errs[i], s.ids())
 		}
 	}
 }
