@@ -52,8 +52,10 @@ func (c *Conn) Epoch(ctx context.Context) (string, error) {
 
 // Output calls fn with the stored chunks of one command, or of the whole run when
 // cmd is empty, from the sequence on, oldest first. It ends with the last one
-// stored now; what comes later is Tail's.
-func (c *Conn) Output(ctx context.Context, run, cmd string, from uint64, fn func(seq uint64, out schema.Output) error) error {
+// stored now; what comes later is Tail's. The agent is taken from the subject,
+// which the server guards: a chunk of another agent than the one the command was
+// given to is a forgery.
+func (c *Conn) Output(ctx context.Context, run, cmd string, from uint64, fn func(seq uint64, agent string, out schema.Output) error) error {
 	tokens := []string{run}
 	if cmd != "" {
 		tokens = append(tokens, cmd)
@@ -68,7 +70,7 @@ func (c *Conn) Output(ctx context.Context, run, cmd string, from uint64, fn func
 		if err != nil {
 			return err
 		}
-		return fn(m.seq, out)
+		return fn(m.seq, agentOf(m.subject), out)
 	})
 }
 

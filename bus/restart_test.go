@@ -81,7 +81,7 @@ func lines(t testing.TB, c *bus.Conn, run, cmd string) []string {
 	t.Helper()
 	var out []string
 	have := 0
-	err := c.Output(t.Context(), run, cmd, 0, func(_ uint64, o schema.Output) error {
+	err := c.Output(t.Context(), run, cmd, 0, func(_ uint64, _ string, o schema.Output) error {
 		for i, e := range o.Entries {
 			if o.First+i >= have && e.Kind == schema.EntryLine {
 				out = append(out, e.Text)
