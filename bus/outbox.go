@@ -19,6 +19,8 @@ const (
 	outboxBytes = 8 << 20
 	ackWait     = 5 * time.Second
 	resendMax   = 3 * time.Second
+	// emitPatience is how long Emit waits for room.
+	emitPatience = time.Second
 )
 
 // outbox sends chunks of output in order: one is under way at a time, what piles

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -68,7 +67,8 @@ func (c *Conn) Output(ctx context.Context, run, cmd string, from uint64, fn func
 	return c.read(ctx, StreamOutput, subjOutput("*", run, cmd), from, func(m stored) error {
 		out, err := decodeOutput(m.subject, m.data)
 		if err != nil {
-			return err
+			c.log.Warn("drop a chunk of output", "err", err)
+			return nil
 		}
 		return fn(m.seq, agentOf(m.subject), out)
 	})
@@ -152,6 +152,3 @@ func decodeOutput(subject string, data []byte) (schema.Output, error) {
 	out.Run, out.Command = parts[3], parts[4]
 	return out, nil
 }
-
-// emitPatience is how long Emit waits for room.
-const emitPatience = time.Second
