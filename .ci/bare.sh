@@ -92,12 +92,12 @@ pin_trixie() {
 		Pin-Priority: 990
 	E
 	printf '%s\n' "$source" >/etc/apt/sources.list.d/trixie.sources
-	if ! apt-get update -q -o APT::Update::Error-Mode=any >/dev/null 2>&1; then
+	# Only this source: others that are broken are not its fault.
+	if ! apt-get update -q -o APT::Update::Error-Mode=any -o APT::Get::List-Cleanup=0 -o Dir::Etc::sourceparts=- \
+		-o Dir::Etc::sourcelist=/etc/apt/sources.list.d/trixie.sources >/dev/null 2>&1; then
 		say "trixie is out of reach: taking $suite's engine"
 		rm -f /etc/apt/sources.list.d/trixie.sources /etc/apt/preferences.d/trixie-docker
-		return 0
 	fi
-	updated=1
 }
 
 engine() {
