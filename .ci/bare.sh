@@ -32,7 +32,7 @@ apt_install() {
 	need_root "$goals"
 	apt_update
 	say "installing $*"
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >/dev/null
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q -o DPkg::Lock::Timeout=300 --no-install-recommends "$@" >/dev/null
 }
 
 # debian_source prints the deb822 file that holds this machine's own Debian suite.
@@ -149,7 +149,7 @@ start_engine() {
 	pid=$(cat /var/run/docker.pid 2>/dev/null || true)
 	if [ -n "$pid" ] && ! kill -0 "$pid" 2>/dev/null; then rm -f /var/run/docker.pid; fi
 	say "starting dockerd, log in $log"
-	setsid dockerd >>"$log" 2>&1 </dev/null &
+	setsid dockerd >>"$log" 2>&1 </dev/null 9>&- &
 	daemon=$!
 	for _ in $(seq 300); do
 		answers && return 0
@@ -164,6 +164,11 @@ start_engine() {
 goals="$*"
 [ $# -gt 0 ] || die "usage: $0 [--dry-run] [engine] [chromium] [node] [gcc] [start-engine]"
 have apt-get || die "this machine has no apt-get: install a Docker engine (docker.io), chromium, nodejs and gcc by hand"
+# One at a time: test programs that run side by side all ask for the same.
+if [ "$(id -u)" = 0 ] && have flock; then
+	exec 9>/run/lock/berth-bare.lock
+	flock 9
+fi
 for goal in "$@"; do
 	case $goal in
 	engine | chromium | node) "$goal" ;;
