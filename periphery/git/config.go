@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	format "github.com/go-git/go-git/v5/plumbing/format/config"
@@ -77,21 +78,8 @@ func (c *config) save(own owner, text string) error {
 	if st, err := os.Stat(c.path); err == nil {
 		mode = st.Mode().Perm()
 	}
-	// git takes the same lock for its own edits.
-	lock, err := os.OpenFile(c.path+".lock", os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
-	if err != nil {
+	if err := writeLocked(own, filepath.Join(filepath.Dir(c.path), "berth"), c.path, []byte(text), mode); err != nil {
 		return err
-	}
-	_, err = lock.WriteString(text)
-	err = errors.Join(err, lock.Sync(), lock.Close())
-	if err == nil {
-		err = own.take(lock.Name())
-	}
-	if err == nil {
-		err = os.Rename(lock.Name(), c.path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(lock.Name()))
 	}
 	fresh, err := readConfig(c.path)
 	if err == nil {

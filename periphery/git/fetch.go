@@ -158,16 +158,14 @@ func (v *conversation) download(ctx context.Context, repo *repository, wants []p
 func (r *repository) haves(wants []plumbing.Hash) []plumbing.Hash {
 	const perRef, most = 32, 2048
 	seen := map[plumbing.Hash]bool{}
-	refs, err := r.store.IterReferences()
-	if err != nil {
-		return nil
+	refs := r.refs()
+	if head, _, err := r.head(); err == nil && !head.IsZero() {
+		refs[plumbing.HEAD] = head
 	}
-	defer refs.Close()
-	_ = refs.ForEach(func(ref *plumbing.Reference) error { // a bad reference only costs bandwidth
-		if ref.Type() != plumbing.HashReference || len(seen) >= most || strings.HasPrefix(ref.Name().String(), "refs/tags/") {
-			return nil
+	for name, next := range refs {
+		if len(seen) >= most || name.IsTag() {
+			continue
 		}
-		next := ref.Hash()
 		for range perRef {
 			if seen[next] {
 				break
@@ -182,8 +180,7 @@ func (r *repository) haves(wants []plumbing.Hash) []plumbing.Hash {
 			}
 			next = commit.ParentHashes[0]
 		}
-		return nil
-	})
+	}
 	for _, w := range wants {
 		delete(seen, w)
 	}

@@ -84,18 +84,12 @@ func (s *syncer) leaveHead(head plumbing.Hash, on string, to plumbing.Hash) erro
 
 func (s *syncer) keepCommits(old, to plumbing.Hash, branch string) error {
 	var known []plumbing.Hash
-	refs, err := s.repo.store.IterReferences()
-	if err != nil {
-		return onDisk(err, "read references of %s", s.repo.work)
-	}
-	defer refs.Close()
-	remote := plumbing.NewRemoteReferenceName("origin", s.branch)
-	_ = refs.ForEach(func(r *plumbing.Reference) error {
-		if r.Name() == remote || r.Hash() == old && strings.HasPrefix(r.Name().String(), "refs/remotes/") {
-			known = append(known, r.Hash())
+	tracked := plumbing.NewRemoteReferenceName("origin", s.branch)
+	for name, h := range s.repo.refs() {
+		if name == tracked || h == old && name.IsRemote() {
+			known = append(known, h)
 		}
-		return nil
-	})
+	}
 	if !s.before.IsZero() {
 		known = append(known, s.before)
 	}

@@ -25,6 +25,7 @@ const lockMark = "berth\n"
 type indexLock struct {
 	repo *repository
 	file *os.File
+	path string
 }
 
 // lockIndex takes .git/index.lock, waiting for whoever has it.
@@ -33,44 +34,61 @@ func (r *repository) lockIndex(ctx context.Context, wait time.Duration) (*indexL
 		wait = 30 * time.Second
 	}
 	path := filepath.Join(r.dir, "index.lock")
+	made, err := r.lockFile()
+	if err != nil {
+		return nil, onDisk(err, "lock the index of %s", r.work)
+	}
+	lock := &indexLock{repo: r, file: made, path: path}
+	defer func() { _ = os.Remove(made.Name()) }() // it has its other name by then
 	deadline := time.Now().Add(wait)
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644) //nolint:gosec // as git makes it
+		err := os.Link(made.Name(), path)
 		if err == nil {
-			return r.markLock(f)
+			return lock, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
-			return nil, onDisk(err, "lock the index of %s", r.work)
+			return nil, onDisk(errors.Join(err, made.Close()), "lock the index of %s", r.work)
 		}
 		if abandoned(path) {
 			continue
 		}
 		if time.Now().After(deadline) {
-			return nil, schema.Wrap(schema.Conflict, err,
+			return nil, schema.Wrap(schema.Conflict, errors.Join(err, made.Close()),
 				"lock the index of %s: .git/index.lock is there for more than %s: another git command is at work in the folder, or one died; if none runs, delete the file", r.work, wait)
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, ctx.Err()
+		if err := pauseFor(ctx, pause); err != nil {
+			return nil, errors.Join(err, made.Close())
 		}
 	}
 }
 
-func (r *repository) markLock(f *os.File) (*indexLock, error) {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil {
-		_, err = f.WriteString(lockMark)
+func pauseFor(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if err == nil {
-		err = r.owner.take(f.Name())
+}
+
+// lockFile makes the lock complete, marked and held, under a name of our own:
+// linking it to git's name is then one step that cannot be done by half.
+func (r *repository) lockFile() (*os.File, error) {
+	if err := r.owner.mkdir(r.scratch()); err != nil {
+		return nil, err
 	}
+	f, err := os.CreateTemp(r.scratch(), "lock-")
 	if err != nil {
-		return nil, onDisk(errors.Join(err, f.Close(), os.Remove(f.Name())), "lock the index of %s", r.work)
+		return nil, err
 	}
-	return &indexLock{repo: r, file: f}, nil
+	_, err = f.WriteString(lockMark)
+	err = errors.Join(err, f.Chmod(0o644), unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), r.owner.take(f.Name()))
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	return f, nil
 }
 
 // abandoned removes a lock that an agent left when it was killed, and says
@@ -112,9 +130,9 @@ func (l *indexLock) release() {
 		return
 	}
 	mine, err1 := l.file.Stat()
-	there, err2 := os.Lstat(l.file.Name())
+	there, err2 := os.Lstat(l.path)
 	if err1 == nil && err2 == nil && os.SameFile(mine, there) { // else somebody deleted it by hand
-		_ = os.Remove(l.file.Name())
+		_ = os.Remove(l.path)
 	}
 	_ = l.file.Close()
 	l.file = nil
@@ -133,4 +151,43 @@ func (r *repository) refreshIndex(ctx context.Context, commit *object.Commit) {
 		return
 	}
 	_ = lock.commit(p.next) // only an optimization
+}
+
+// writeLocked replaces one of git's files under the lock that git itself takes
+// for it (PATH.lock). The lock is linked from a file of our own, complete, and
+// that file removed last: a lock that is still linked to it was left by a kill
+// and is ours to remove.
+func writeLocked(own owner, scratch, path string, content []byte, mode os.FileMode) (err error) {
+	if err := own.mkdir(scratch); err != nil {
+		return err
+	}
+	ours, lock := filepath.Join(scratch, "next"), path+".lock"
+	left, err1 := os.Lstat(ours)
+	there, err2 := os.Lstat(lock)
+	if err1 == nil && err2 == nil && os.SameFile(left, there) {
+		if err := os.Remove(lock); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(ours); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err // never write into it: it may be the file itself
+	}
+	if err := own.write(ours, content, mode); err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, os.Remove(ours))
+		_ = os.Remove(scratch) // if it is empty
+	}()
+	for tries := 0; ; tries++ {
+		err := os.Link(ours, lock)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrExist) || tries == 20 {
+			return err
+		}
+		_ = pauseFor(context.Background(), 10*time.Millisecond) // git waits for 100 ms too
+	}
+	return os.Rename(lock, path)
 }

@@ -47,25 +47,37 @@ func (r *repository) setRef(name plumbing.ReferenceName, content string) error {
 	if err := r.owner.mkdir(filepath.Dir(file)); err != nil {
 		return onDisk(err, "write %s of %s", name, r.work)
 	}
-	lock, err := os.OpenFile(file+".lock", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644) //nolint:gosec // as git makes them
+	err := writeLocked(r.owner, r.scratch(), file, []byte(content+"\n"), 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return schema.Wrap(schema.Conflict, err, "write %s of %s: %s.lock exists: another git command is at work there, or one died; if none runs, delete the file", name, r.work, file)
 	}
-	if err != nil {
-		return onDisk(err, "write %s of %s", name, r.work)
+	return onDisk(err, "write %s of %s", name, r.work)
+}
+
+// refs lists where all references point, HEAD aside. go-git's own list takes
+// git's lock files for references and fails on them; here what cannot be read is
+// left out.
+func (r *repository) refs() map[plumbing.ReferenceName]plumbing.Hash {
+	out := map[plumbing.ReferenceName]plumbing.Hash{}
+	packed, _ := os.ReadFile(filepath.Join(r.common, "packed-refs")) //nolint:gosec,errcheck // no file, no packed references
+	for line := range strings.Lines(string(packed)) {
+		hash, name, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if ok && plumbing.IsHash(hash) {
+			out[plumbing.ReferenceName(name)] = plumbing.NewHash(hash)
+		}
 	}
-	_, err = lock.WriteString(content + "\n")
-	err = errors.Join(err, lock.Sync(), lock.Close())
-	if err == nil {
-		err = r.owner.take(lock.Name())
-	}
-	if err == nil {
-		err = os.Rename(lock.Name(), file)
-	}
-	if err != nil {
-		return onDisk(errors.Join(err, os.Remove(lock.Name())), "write %s of %s", name, r.work)
-	}
-	return nil
+	_ = filepath.WalkDir(filepath.Join(r.common, "refs"), func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || strings.HasSuffix(p, ".lock") {
+			return nil //nolint:nilerr // git is at work: it is gone again
+		}
+		b, err := os.ReadFile(p) //nolint:gosec // a repository's own file
+		hash := strings.TrimSpace(string(b))
+		if name, rel := filepath.Rel(r.common, p); err == nil && rel == nil && plumbing.IsHash(hash) {
+			out[plumbing.ReferenceName(filepath.ToSlash(name))] = plumbing.NewHash(hash)
+		}
+		return nil
+	})
+	return out
 }
 
 // makeRoomFor removes what a renamed branch left behind: a folder without
