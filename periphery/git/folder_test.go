@@ -179,6 +179,24 @@ func TestDamagedRepositoryHeals(t *testing.T) {
 	s.clean("data/")
 }
 
+// A tracked file that was closed to others stays so when it is replaced.
+func TestPermissionsStay(t *testing.T) {
+	s := newSite(t)
+	s.repo.Commit(map[string]string{"app.env": "1", "run": "1"}, "one")
+	s.sync("")
+	if err := os.Chmod(filepath.Join(s.dir, "app.env"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.repo.Change(gittest.Change{Files: map[string]string{"app.env": "2", "run": "2"}, Executable: []string{"run"}})
+	s.sync("")
+	for name, want := range map[string]os.FileMode{"app.env": 0o600, "run": 0o755} {
+		if st, err := os.Stat(filepath.Join(s.dir, name)); err != nil || st.Mode().Perm() != want {
+			t.Errorf("%s: %v, want %v (%v)", name, st.Mode().Perm(), want, err)
+		}
+	}
+	s.clean()
+}
+
 func TestPartialClone(t *testing.T) {
 	s := newSite(t)
 	s.repo.Commit(map[string]string{"a": "1", "b": "b"}, "one")

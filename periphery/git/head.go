@@ -83,7 +83,7 @@ func (s *syncer) leaveHead(head plumbing.Hash, on string, to plumbing.Hash) erro
 }
 
 func (s *syncer) keepCommits(old, to plumbing.Hash, branch string) error {
-	var known []plumbing.Hash
+	known := s.repo.unfinished() // a sync was killed after it moved the branch there
 	tracked := plumbing.NewRemoteReferenceName("origin", s.branch)
 	for name, h := range s.repo.refs() {
 		if name == tracked || h == old && name.IsRemote() {

@@ -7,7 +7,9 @@ import (
 	"crypto/rsa"
 	"encoding/pem"
 	"errors"
+	"io"
 	"io/fs"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -190,7 +192,9 @@ func TestRemoteErrors(t *testing.T) {
 	s.repo.Commit(map[string]string{"a": "1"}, "one")
 	empty := s.forge.Repo("team/empty")
 	good := git.Auth{Username: "ada", Token: "right"}
-	tlsSite := httptest.NewTLSServer(http.NotFoundHandler())
+	tlsSite := httptest.NewUnstartedServer(http.NotFoundHandler())
+	tlsSite.Config.ErrorLog = log.New(io.Discard, "", 0)
+	tlsSite.StartTLS()
 	t.Cleanup(tlsSite.Close)
 	forbidden := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) }))
 	t.Cleanup(forbidden.Close)
