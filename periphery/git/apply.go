@@ -173,7 +173,7 @@ func (a *applier) write(w wanted) error {
 		if w.mode == modeExec {
 			mode |= mode >> 2 & 0o111
 		}
-		err = a.makeFile(temp, w, mode|0o600&^0o077)
+		err = a.makeFile(temp, w, mode|0o600)
 	}
 	if err != nil {
 		return err

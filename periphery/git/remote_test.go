@@ -102,20 +102,14 @@ func TestSSHDeployKey(t *testing.T) {
 func TestSSHRefusals(t *testing.T) {
 	s := newSite(t)
 	s.repo.Commit(map[string]string{"a": "1"}, "one")
-	_, other, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
+	_, other, err1 := ed25519.GenerateKey(rand.Reader)
+	big, err2 := rsa.GenerateKey(rand.Reader, 2048)
+	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	otherSigner, err := ssh.NewSignerFromKey(other)
-	if err != nil {
-		t.Fatal(err)
-	}
-	big, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rsaSigner, err := ssh.NewSignerFromKey(big)
-	if err != nil {
+	otherSigner, err1 := ssh.NewSignerFromKey(other)
+	rsaSigner, err2 := ssh.NewSignerFromKey(big)
+	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
 	real, _, _, _, err := ssh.ParseAuthorizedKey([]byte(strings.SplitN(string(s.forge.HostKeys()), " ", 2)[1]))
@@ -205,9 +199,7 @@ func TestRemoteErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead := ln.Addr().String()
-	if err := ln.Close(); err != nil {
-		t.Fatal(err)
-	}
+	_ = ln.Close() // refused from here on
 	for _, c := range []struct {
 		name  string
 		src   git.Source
