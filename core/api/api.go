@@ -60,7 +60,7 @@ type Engine interface {
 type Output interface {
 	// Output calls fn with the stored chunks of one command, or of the whole run
 	// when cmd is empty, from the sequence on.
-	Output(ctx context.Context, run, cmd string, from uint64, fn func(seq uint64, agent string, out schema.Output) error) error
+	Output(ctx context.Context, run, cmd string, from uint64, fn func(seq uint64, out schema.Output) error) error
 }
 
 // Deliveries are the webhooks that came in.

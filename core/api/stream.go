@@ -231,7 +231,7 @@ func (f *follower) tree(ctx context.Context, r *schema.Run) error {
 }
 
 func (f *follower) stored(ctx context.Context, run string) error {
-	err := f.a.deps.Output.Output(ctx, run, "", f.sent[run]+1, func(seq uint64, _ string, out schema.Output) error {
+	err := f.a.deps.Output.Output(ctx, run, "", f.sent[run]+1, func(seq uint64, out schema.Output) error {
 		return f.forward(Chunk{seq, out})
 	})
 	if schema.CodeOf(err) == schema.NotFound {

@@ -215,7 +215,7 @@ func fill(l *Log, t *phaseText) {
 // texts collects the lines a run's steps wrote, by command and phase.
 func (a *API) texts(ctx context.Context, id string) (map[textKey]*phaseText, error) {
 	out, next := map[textKey]*phaseText{}, map[string]int{}
-	err := a.deps.Output.Output(ctx, id, "", 1, func(_ uint64, _ string, c schema.Output) error {
+	err := a.deps.Output.Output(ctx, id, "", 1, func(_ uint64, c schema.Output) error {
 		for i, e := range c.Entries {
 			if c.First+i < next[c.Command] {
 				continue // a chunk that came twice
@@ -415,7 +415,7 @@ func (a *API) runOutput(ctx context.Context, p outputQuery) (outputPage, error) 
 		limit = 500
 	}
 	out := outputPage{Chunks: []Chunk{}, Next: p.After}
-	err = a.deps.Output.Output(ctx, r.ID, "", p.After+1, func(seq uint64, _ string, c schema.Output) error {
+	err = a.deps.Output.Output(ctx, r.ID, "", p.After+1, func(seq uint64, c schema.Output) error {
 		if len(out.Chunks) == limit {
 			out.More = true
 			return errEnough
