@@ -59,8 +59,8 @@ type Engine interface {
 // Output is the stored output of runs.
 type Output interface {
 	// Output calls fn with the stored chunks of one command, or of the whole run
-	// when cmd is empty, from the sequence on.
-	Output(ctx context.Context, run, cmd string, from uint64, fn func(seq uint64, out schema.Output) error) error
+	// when cmd is empty, from the sequence on, and the agent each came from.
+	Output(ctx context.Context, run, cmd string, from uint64, fn func(seq uint64, agent string, out schema.Output) error) error
 }
 
 // Deliveries are the webhooks that came in.

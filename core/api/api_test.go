@@ -73,13 +73,6 @@ func (v views) Procedures(context.Context) ([]schema.ProcedureView, error) {
 	return out, err
 }
 
-// output leaves out which agent a chunk came from.
-type output struct{ conn *bus.Conn }
-
-func (o output) Output(ctx context.Context, run, cmd string, from uint64, fn func(uint64, schema.Output) error) error {
-	return o.conn.Output(ctx, run, cmd, from, func(seq uint64, _ string, out schema.Output) error { return fn(seq, out) })
-}
-
 type fleet struct{}
 
 func (fleet) Join(_ context.Context, by schema.Actor, server string) (api.Join, error) {
@@ -188,7 +181,7 @@ func newWorld(t *testing.T) *world {
 	w.key, w.secret, err = gate.NewKey(t.Context(), u.ID, "test", 0)
 	must(t, err)
 	w.deps = api.Deps{
-		Gate: gate, Kinds: g, Views: v, Engine: w.engine, Output: output{b.Core}, Deliveries: deliveries{}, Fleet: fleet{},
+		Gate: gate, Kinds: g, Views: v, Engine: w.engine, Output: b.Core, Deliveries: deliveries{}, Fleet: fleet{},
 		Tail: func(ctx context.Context) iter.Seq2[uint64, schema.Output] {
 			return func(func(uint64, schema.Output) bool) { <-ctx.Done() }
 		},

@@ -231,13 +231,9 @@ func (f *follower) tree(ctx context.Context, r *schema.Run) error {
 }
 
 func (f *follower) stored(ctx context.Context, run string) error {
-	err := f.a.deps.Output.Output(ctx, run, "", f.sent[run]+1, func(seq uint64, out schema.Output) error {
+	return f.a.output(ctx, run, f.sent[run]+1, func(seq uint64, out schema.Output) error {
 		return f.forward(Chunk{seq, out})
 	})
-	if schema.CodeOf(err) == schema.NotFound {
-		return nil
-	}
-	return err
 }
 
 // forward sends a chunk of a run that is followed, once.

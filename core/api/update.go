@@ -212,10 +212,29 @@ func fill(l *Log, t *phaseText) {
 	l.Stderr = strings.TrimPrefix(l.Stderr+"\n"+t.err.String(), "\n")
 }
 
+// output calls fn with the stored output of a run from the sequence on. What an
+// agent wrote under a step that was not given to it does not count.
+func (a *API) output(ctx context.Context, id string, from uint64, fn func(seq uint64, out schema.Output) error) error {
+	err := a.deps.Output.Output(ctx, id, "", from, func(seq uint64, agent string, out schema.Output) error {
+		r, err := a.deps.Engine.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		if s := r.StepByCommand(out.Command); s == nil || s.Server.ID != agent {
+			return nil
+		}
+		return fn(seq, out)
+	})
+	if schema.CodeOf(err) == schema.NotFound {
+		return nil
+	}
+	return err
+}
+
 // texts collects the lines a run's steps wrote, by command and phase.
 func (a *API) texts(ctx context.Context, id string) (map[textKey]*phaseText, error) {
 	out, next := map[textKey]*phaseText{}, map[string]int{}
-	err := a.deps.Output.Output(ctx, id, "", 1, func(_ uint64, c schema.Output) error {
+	err := a.output(ctx, id, 1, func(_ uint64, c schema.Output) error {
 		for i, e := range c.Entries {
 			if c.First+i < next[c.Command] {
 				continue // a chunk that came twice
@@ -232,9 +251,6 @@ func (a *API) texts(ctx context.Context, id string) (map[textKey]*phaseText, err
 		}
 		return nil
 	})
-	if schema.CodeOf(err) == schema.NotFound {
-		err = nil
-	}
 	return out, err
 }
 
@@ -415,7 +431,7 @@ func (a *API) runOutput(ctx context.Context, p outputQuery) (outputPage, error) 
 		limit = 500
 	}
 	out := outputPage{Chunks: []Chunk{}, Next: p.After}
-	err = a.deps.Output.Output(ctx, r.ID, "", p.After+1, func(seq uint64, c schema.Output) error {
+	err = a.output(ctx, r.ID, p.After+1, func(seq uint64, c schema.Output) error {
 		if len(out.Chunks) == limit {
 			out.More = true
 			return errEnough
