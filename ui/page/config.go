@@ -77,6 +77,9 @@ func Form[C any](config, def C, options map[string][]Option) []FormSection {
 	}
 	rest := FormSection{Title: "More"}
 	for _, f := range schema.Fields(def) {
+		if f.Ref != "" && options[f.Ref] == nil {
+			continue // a kind that this installation does not have
+		}
 		field := formField(f, values[f.Name], options)
 		if i := sectionOf(f.Name); i >= 0 {
 			out[i].Fields = append(out[i].Fields, field)

@@ -131,10 +131,7 @@ func stackConcern(s schema.StackView) (concern, bool) {
 	if m.State != part.Bad && m.State != part.Warn {
 		return concern{}, false
 	}
-	c := concern{State: m.State, Title: s.Resource.Name + " is " + m.Word, Meta: "stack on " + s.Server.Name, Href: where("stack", s.Resource.Name)}
-	if m.Word == "last run failed" {
-		c.Title = s.Resource.Name + ": " + m.Word
-	}
+	c := concern{State: m.State, Title: s.Resource.Name + ": " + m.Word, Meta: "stack on " + s.Server.Name, Href: where("stack", s.Resource.Name)}
 	if r := s.LastRun; r != nil {
 		c.At = max(r.Ended, r.Queued)
 		if r.State == schema.StateFailed {

@@ -120,9 +120,8 @@ func (v RunView) lane(s schema.Step) laneView {
 	if c := v.Children[s.Child]; c != nil {
 		l.Child = c
 		l.Mark, l.Queued, l.Started, l.Ended = part.RunMark(c.State), c.Queued, c.Started, c.Ended
-		l.Sub = strings.ToLower(ActionLabel(c.Action))
-		if c.Server.Name != "" {
-			l.Sub += " on " + c.Server.Name
+		if l.Sub = c.Server.Name; l.Sub == "" {
+			l.Sub = strings.ToLower(ActionLabel(c.Action))
 		}
 	}
 	return l
@@ -214,7 +213,7 @@ func (v RunView) stages() []stageView {
 		done := 0
 		for _, l := range v.lanes(s.Name) {
 			sv.Pips = append(sv.Pips, l.Mark.State)
-			if l.Mark.State != part.Live && l.Mark.State != part.Idle || l.Ended > 0 {
+			if l.Ended > 0 {
 				done++
 			}
 		}
@@ -274,11 +273,11 @@ func (v RunView) verdicts() []*schema.Run {
 func decisionWord(what string) string {
 	switch what {
 	case "deploy":
-		return "Deployed:"
+		return "Deploy:"
 	case "restart":
-		return "Restarted:"
+		return "Restart:"
 	case "unchanged":
-		return "Left alone:"
+		return "Unchanged:"
 	case "skip":
 		return "Skipped:"
 	case "nothing":

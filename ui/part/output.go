@@ -19,7 +19,7 @@ type Row struct {
 	Hue     int    `json:"c,omitempty"` // of the service
 	HTML    string `json:"h"`
 	Err     bool   `json:"e,omitempty"`
-	ID      string `json:"id,omitempty"` // of progress: a newer row replaces this one
+	ID      string `json:"id,omitempty"` // of progress and phases: a newer row replaces this one
 	Percent int    `json:"p,omitempty"`  // of progress, 1 to 100
 	Mark    State  `json:"m,omitempty"`  // of phases
 }
@@ -33,7 +33,7 @@ func RowOf(e schema.Entry) Row {
 	switch e.Kind {
 	case schema.EntryPhase:
 		m := PhaseMark(e.State)
-		r.Mark = m.State
+		r.Mark, r.ID = m.State, "phase "+e.Phase
 		r.HTML = "<b>" + html.EscapeString(e.Phase) + "</b> " + html.EscapeString(m.Word)
 		if e.Text != "" {
 			r.HTML += ` <span class="a2">` + html.EscapeString(e.Text) + "</span>"
@@ -95,13 +95,13 @@ type Log struct {
 	Seq     uint64         // of the newest chunk read
 	Skipped int            // rows before those kept
 
-	limit    int
-	progress map[string]int // step and id → index in Rows, plus Skipped
+	limit  int
+	newest map[string]int // by step and id: index in Rows, plus Skipped
 }
 
 // NewLog returns a log that keeps the newest limit rows.
 func NewLog(limit int) *Log {
-	return &Log{limit: limit, Next: map[string]int{}, progress: map[string]int{}}
+	return &Log{limit: limit, Next: map[string]int{}, newest: map[string]int{}}
 }
 
 // Add takes a chunk in; entries it has seen are dropped.
@@ -114,13 +114,14 @@ func (l *Log) Add(seq uint64, o schema.Output) {
 }
 
 func (l *Log) add(step string, r Row) {
-	if r.Kind == string(schema.EntryProgress) {
-		key := step + "\x00" + r.ID
-		if at, ok := l.progress[key]; ok && at >= l.Skipped {
+	if r.ID != "" {
+		r.ID = step + " " + r.ID
+		if at, ok := l.newest[r.ID]; ok && at >= l.Skipped {
+			r.At = l.Rows[at-l.Skipped].At
 			l.Rows[at-l.Skipped] = r
 			return
 		}
-		l.progress[key] = l.Skipped + len(l.Rows)
+		l.newest[r.ID] = l.Skipped + len(l.Rows)
 	}
 	l.Rows = append(l.Rows, r)
 	if len(l.Rows) >= 2*l.limit {

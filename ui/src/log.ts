@@ -13,7 +13,7 @@ class LogView extends HTMLElement {
   #text = "";
   #match: ((row: HTMLElement) => boolean) | null = null;
   #next: Record<string, number> = {};
-  #progress = new Map<string, HTMLElement>();
+  #last = new Map<string, HTMLElement>();
   #dropped = 0;
   #own = 0; // scroll positions that we caused
   #panel: HTMLElement | null = null;
@@ -21,7 +21,7 @@ class LogView extends HTMLElement {
   connectedCallback() {
     this.#next = JSON.parse(this.dataset.next || "{}");
     this.#dropped = Number(this.dataset.skipped || 0);
-    for (const el of this.querySelectorAll<HTMLElement>(".l.progress[data-id]")) this.#progress.set(el.dataset.id!, el);
+    for (const el of this.querySelectorAll<HTMLElement>(".l[data-id]")) if (el.dataset.id) this.#last.set(el.dataset.id, el);
     this.addEventListener("log", this.#take as EventListener);
     this.addEventListener("scroll", this.#scrolled, { passive: true });
     this.#panel = this.closest<HTMLElement>(".log");
@@ -58,17 +58,18 @@ class LogView extends HTMLElement {
   #take = (e: CustomEvent) => {
     const c: Chunk = JSON.parse(e.detail.data);
     const next = this.#next[c.s] ?? 0;
-    for (let i = Math.max(0, next - c.i); i < c.l.length; i++) this.#add(c.s, c.l[i]);
+    for (let i = Math.max(0, next - c.i); i < c.l.length; i++) this.#add({ ...c.l[i], id: c.l[i].id && c.s + " " + c.l[i].id });
     this.#next[c.s] = Math.max(next, c.i + c.l.length);
     this.#frame ||= requestAnimationFrame(this.#flush);
   };
 
-  #add(step: string, r: Row) {
+  #add(r: Row) {
     const el = this.#row(r);
-    if (r.k === "progress" && r.id) {
-      // Of a download only its newest state counts: it changes in place.
-      const old = this.#progress.get(r.id);
-      this.#progress.set(r.id, el);
+    if (r.id) {
+      // Of a download or phase only its newest state counts: it changes in place.
+      const old = this.#last.get(r.id);
+      this.#last.set(r.id, el);
+      if (old) el.firstElementChild!.textContent = old.firstElementChild!.textContent;
       if (old?.isConnected) { old.replaceWith(el); return; }
       const at = old ? this.#queue.indexOf(old) : -1;
       if (at >= 0) { this.#queue[at] = el; return; }
