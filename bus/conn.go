@@ -171,7 +171,7 @@ func (c *Conn) Wait(ctx context.Context) error {
 	defer c.nc.RemoveStatusListener(changed)
 	for !c.nc.IsClosed() {
 		// It may stand only in our eyes: the answer to a ping is what counts.
-		if c.nc.IsConnected() && c.nc.FlushWithContext(ctx) == nil {
+		if c.nc.IsConnected() && c.answers(ctx) {
 			return nil
 		}
 		select {
@@ -182,6 +182,14 @@ func (c *Conn) Wait(ctx context.Context) error {
 		}
 	}
 	return schema.Errorf(schema.Unavailable, "connect: closed")
+}
+
+// answers reports whether the server answers a ping. The client library wants a
+// deadline for it.
+func (c *Conn) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, defaultWait)
+	defer cancel()
+	return c.nc.FlushWithContext(ctx) == nil
 }
 
 func signer(seed []byte) (string, nats.SignatureHandler, error) {

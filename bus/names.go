@@ -35,6 +35,7 @@ const (
 	BucketRunState  = "RUNS_STATE" // projection of StreamRuns
 	BucketActive    = "ACTIVE"     // runs without an end: where recovery begins
 	BucketDeployed  = "DEPLOYED"   // what the last good deploy of a stack left behind
+	BucketRepos     = "REPOS"      // what the last pull of a repo left behind
 	BucketLease     = "LEASE"      // who works on what, with a TTL
 	BucketCounters  = "COUNTERS"   // run numbers
 )

@@ -286,3 +286,10 @@ func (a *Agent) poke(ch chan struct{}) {
 	default:
 	}
 }
+
+// Joined reports whether the agent that keeps its things in the data folder has
+// joined a core already.
+func Joined(data string) bool {
+	_, err := os.Stat(filepath.Join(data, "core.json"))
+	return err == nil
+}

@@ -54,6 +54,9 @@ func (d *deployment) prepare(ctx context.Context) error {
 	if err := d.secrets(ctx); err != nil {
 		return err
 	}
+	if err := d.environment(); err != nil {
+		return err
+	}
 	return d.wrapper()
 }
 
@@ -198,10 +201,8 @@ func (d *deployment) settings() error {
 	if s.ExtraArgs, err = d.args("extra_args", c.ExtraArgs); err != nil {
 		return err
 	}
-	if s.BuildExtraArgs, err = d.args("build_extra_args", c.BuildExtraArgs); err != nil {
-		return err
-	}
-	return d.environment()
+	s.BuildExtraArgs, err = d.args("build_extra_args", c.BuildExtraArgs)
+	return err
 }
 
 func (d *deployment) args(field string, list []string) ([]string, error) {
@@ -253,20 +254,19 @@ func (d *deployment) environment() error {
 		}
 	}
 	file := under(d.dir, c.EnvFilePath)
+	sealed, inMemory := d.spec.Memory[file]
 	_, serr := os.Stat(file)
+	d.spec.Environment = home(vars)
 	if len(vars) == 0 {
-		if serr == nil && (len(d.spec.EnvFiles) > 0 || c.EnvFilePath != ".env") {
+		if (serr == nil || inMemory) && (len(d.spec.EnvFiles) > 0 || c.EnvFilePath != ".env") {
 			d.spec.EnvFiles = append(d.spec.EnvFiles, file)
 		}
 		return nil
 	}
 	data := []byte(schema.FormatEnv(vars))
-	d.spec.Environment = map[string]string{}
-	for _, v := range vars {
-		d.spec.Environment[v.Key] = v.Value
-	}
-	if len(secret) > 0 || c.FilesOnHost && serr == nil && !d.ours(file) {
-		d.keep(file, data)
+	d.spec.EnvFiles = append(d.spec.EnvFiles, file)
+	if inMemory || len(secret) > 0 || serr == nil && !d.ours(file) {
+		d.keep(file, append(append(slices.Clone(sealed), '\n'), data...))
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -276,6 +276,18 @@ func (d *deployment) environment() error {
 		return schema.Wrap(schema.Failed, err, "write %s: %v", file, err)
 	}
 	return nil
+}
+
+// home gives compose files the one variable of the host that they may count on.
+func home(vars []schema.EnvVar) map[string]string {
+	if slices.ContainsFunc(vars, func(v schema.EnvVar) bool { return v.Key == "HOME" }) {
+		return nil
+	}
+	dir, err := os.UserHomeDir()
+	if err != nil {
+		dir = "/root"
+	}
+	return map[string]string{"HOME": dir}
 }
 
 // ours reports whether an env file has the mode this agent writes: a file of the

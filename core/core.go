@@ -1,0 +1,268 @@
+package core
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+
+	"berth/bus"
+	"berth/bus/hub"
+	"berth/core/access"
+	"berth/core/execution"
+	"berth/core/monitor"
+	"berth/core/resource"
+	"berth/core/run"
+	"berth/core/store"
+	"berth/core/webhook"
+	"berth/schema"
+)
+
+// Config is what core is started with.
+type Config struct {
+	Data   string // folder of everything core keeps
+	Listen string // address of the one HTTP(S) port
+	// URL is how people and agents reach core, when it is not the listen address:
+	// behind a proxy or NAT.
+	URL string
+	// Sync is how long an accepted write may stay unsynced; 0 is not at all.
+	Sync time.Duration
+	// NATSListen opens NATS with TLS to the network, for agents and operators.
+	NATSListen string
+	// CertFile and KeyFile are the TLS certificate; without them core makes its own.
+	CertFile, KeyFile string
+	// AllowPlaintext serves unencrypted HTTP beyond this machine.
+	AllowPlaintext bool
+	Proxies        []netip.Prefix // whose forwarded headers are believed
+	WebhookSecret  string         // of targets without their own
+	AdminUsername  string         // the first administrator, made if there is no user
+	AdminPassword  string
+	Title          string
+	Accounts       Accounts
+	Version        string
+	Log            *slog.Logger
+	// Ready, if set, is called when core serves.
+	Ready func(Info)
+}
+
+// Accounts are logins at git hosts and registries that the configuration names.
+type Accounts struct {
+	Git, Registry []Account
+}
+
+// Account is a login at a provider.
+type Account struct {
+	Provider string
+	Username string
+	Token    string
+	HTTP     bool
+}
+
+// Info is what a running core says of itself.
+type Info struct {
+	Addr      string // of the port, as it was bound
+	URL       string
+	Setup     string // link that makes the first administrator; empty when there is one
+	InProcess nats.InProcessConnProvider
+	// Join makes a join token for a server, creating the server if need be.
+	Join func(ctx context.Context, server string) (token string, err error)
+}
+
+// core is the wired program.
+type core struct {
+	cfg        Config
+	hub        *hub.Hub
+	conn       *bus.Conn
+	sealer     *store.Sealer
+	principals *store.Principals
+	registry   *resource.Registry
+	kinds      kinds
+	deployed   *store.Bucket[schema.Deployed]
+	repoState  *store.Bucket[schema.RepoState]
+	engine     *run.Engine
+	monitor    *monitor.Monitor
+	gate       *access.Gate
+	peers      access.Peers
+	journal    *webhook.Journal
+	webhooks   *webhook.Handler
+	changes    *changes
+	tls        *identity
+}
+
+// Run serves until ctx ends. It fails when the data folder or the port cannot be
+// had, and when the configuration would open core to others without protection.
+func Run(ctx context.Context, cfg Config) error {
+	c := &core{cfg: cfg, changes: newChanges()}
+	if err := c.checkConfig(); err != nil {
+		return err
+	}
+	var err error
+	if c.tls, err = openIdentity(filepath.Join(cfg.Data, "core"), cfg.CertFile, cfg.KeyFile); err != nil {
+		return err
+	}
+	opts := hub.Options{Dir: filepath.Join(cfg.Data, "core", "bus"), Sync: cfg.Sync, Log: cfg.Log}
+	if cfg.NATSListen != "" {
+		opts.TCP = &hub.TCPOptions{Addr: cfg.NATSListen, TLS: c.tls.config()}
+	}
+	if c.hub, err = hub.Start(ctx, opts); err != nil {
+		return err
+	}
+	defer c.hub.Close()
+	c.conn = c.hub.Conn()
+	// What the parts below live on ends before the hub does.
+	parts, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := c.open(parts); err != nil {
+		return err
+	}
+	return c.serve(parts)
+}
+
+// open makes the parts, in the order in which they need each other.
+func (c *core) open(ctx context.Context) error {
+	var err error
+	if c.sealer, err = store.OpenSealer(filepath.Join(c.cfg.Data, "core")); err != nil {
+		return err
+	}
+	if c.principals, err = store.OpenPrincipals(ctx, c.conn, store.Options{Log: c.cfg.Log}); err != nil {
+		return err
+	}
+	c.principals.OnRevoked(c.hub.Kick)
+	resources, err := store.Open[json.RawMessage](ctx, c.conn, bus.BucketResources, store.Options{Log: c.cfg.Log})
+	if err != nil {
+		return err
+	}
+	c.registry = resource.NewRegistry(resource.Options{Bucket: resources, Sealer: c.sealer, Now: time.Now, Log: c.cfg.Log})
+	c.kinds = register(c.registry)
+	c.registry.Watch(c.changes.announce)
+	if c.deployed, err = store.Open[schema.Deployed](ctx, c.conn, bus.BucketDeployed, store.Options{History: 1, Log: c.cfg.Log}); err != nil {
+		return err
+	}
+	if c.repoState, err = store.Open[schema.RepoState](ctx, c.conn, bus.BucketRepos, store.Options{History: 1, Log: c.cfg.Log}); err != nil {
+		return err
+	}
+	if err := c.openEngine(ctx); err != nil {
+		return err
+	}
+	return c.openDoors(ctx)
+}
+
+func (c *core) openEngine(ctx context.Context) error {
+	states, err := store.Open[schema.Run](ctx, c.conn, bus.BucketRunState, store.Options{History: 1, Log: c.cfg.Log})
+	if err != nil {
+		return err
+	}
+	meta, err := store.Open[run.Checkpoint](ctx, c.conn, bus.BucketActive, store.Options{History: 1, Log: c.cfg.Log})
+	if err != nil {
+		return err
+	}
+	leases, err := store.OpenLeases(ctx, c.conn, 1)
+	if err != nil {
+		return err
+	}
+	c.monitor = monitor.New(c.changes.announce)
+	c.engine = run.New(run.Config{
+		Conn: c.conn, States: states, Meta: meta, Leases: leases, Log: c.cfg.Log,
+		Actions: actions(&execution.Deps{Stacks: stacks{c}, Resources: c}),
+		Resolve: c.resolve, Online: c.monitor.Online,
+	})
+	return nil
+}
+
+func (c *core) openDoors(ctx context.Context) error {
+	users, err := store.Open[access.User](ctx, c.conn, bus.BucketUsers, store.Options{Log: c.cfg.Log})
+	if err != nil {
+		return err
+	}
+	sessions, err := store.Open[access.Session](ctx, c.conn, bus.BucketSessions, store.Options{History: 1, Log: c.cfg.Log})
+	if err != nil {
+		return err
+	}
+	keys, err := store.Open[access.Key](ctx, c.conn, bus.BucketKeys, store.Options{Log: c.cfg.Log})
+	if err != nil {
+		return err
+	}
+	settings, err := store.Open[access.Setting](ctx, c.conn, bus.BucketSettings, store.Options{Log: c.cfg.Log})
+	if err != nil {
+		return err
+	}
+	c.gate, err = access.NewGate(ctx, access.Config{
+		Users: users, Sessions: sessions, Keys: keys, Settings: settings, Sealer: c.sealer,
+		Failures: access.NewFailures(time.Now), Now: time.Now, Log: c.cfg.Log,
+	})
+	if err != nil {
+		return err
+	}
+	c.peers = access.NewPeers(c.cfg.Proxies)
+	if c.cfg.AdminUsername != "" && c.gate.Fresh(ctx) {
+		if _, err := c.gate.CreateAdmin(ctx, c.cfg.AdminUsername, c.cfg.AdminPassword); err != nil {
+			return fmt.Errorf("create the first administrator: %w", err)
+		}
+	}
+	if c.journal, err = webhook.OpenJournal(ctx, c.conn.JetStream()); err != nil {
+		return err
+	}
+	c.webhooks = webhook.New(webhook.Config{
+		Targets: targets{c}, Runs: c.engine, Journal: c.journal, Secret: c.cfg.WebhookSecret,
+		Peer: c.peers.Of, Link: c.runURL, Log: c.cfg.Log,
+	})
+	return nil
+}
+
+// serve runs everything that lives, and opens the doors when all is known again.
+func (c *core) serve(ctx context.Context) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.engine.Run(gctx) })
+	g.Go(func() error { return c.gate.Run(gctx) })
+	g.Go(func() error { return c.relayRuns(gctx) })
+	if err := c.answerAgents(gctx); err != nil {
+		return err
+	}
+	if err := c.hub.Open(c.principals); err != nil {
+		return err
+	}
+	g.Go(func() error { return c.webhooks.Run(gctx) })
+	g.Go(func() error { return c.listen(gctx, g) })
+	err := g.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// relayRuns tells pages what the engine says of runs.
+func (c *core) relayRuns(ctx context.Context) error {
+	for ch := range c.engine.Watch(ctx) {
+		c.changes.announce(ch)
+	}
+	return nil
+}
+
+// answerAgents serves the asks of agents and takes what they say of themselves.
+func (c *core) answerAgents(ctx context.Context) error {
+	c.hub.OnPresence(func(id string, online bool) {
+		c.monitor.Presence(id, online)
+		_, since := c.monitor.Online(id)
+		c.engine.Presence(ctx, id, online, since)
+	})
+	return errors.Join(
+		c.conn.OnStatus(c.monitor.Status),
+		bus.ServeHello(c.conn, c.hub.Seed(), c.cfg.Version, c.hello),
+		bus.Serve(c.conn, schema.AskPending, c.engine.Pending),
+		bus.Serve(c.conn, schema.AskBegin, c.engine.Begin),
+		bus.Serve(c.conn, schema.AskRenew, c.engine.Renew),
+		bus.Serve(c.conn, schema.AskSecrets, c.secrets),
+	)
+}
+
+// hello says to an agent which server it is.
+func (c *core) hello(_ context.Context, agent string) (schema.Target, error) {
+	return c.kinds.servers.Find(agent)
+}

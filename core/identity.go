@@ -1,0 +1,135 @@
+package core
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"berth/bus"
+	"berth/schema"
+)
+
+// identity is core's TLS certificate: given files, read again when they change,
+// or one that core made itself, which agents pin.
+type identity struct {
+	certFile, keyFile string
+	own               bool
+
+	mu     sync.Mutex
+	cert   *tls.Certificate
+	loaded time.Time
+}
+
+// openIdentity loads the certificate, and makes one in dir when none is given.
+func openIdentity(dir, certFile, keyFile string) (*identity, error) {
+	id := &identity{certFile: certFile, keyFile: keyFile}
+	if (certFile == "") != (keyFile == "") {
+		return nil, schema.Errorf(schema.Invalid, "TLS needs both a certificate and a key: set tls_cert and tls_key")
+	}
+	if certFile == "" {
+		id.own, id.certFile, id.keyFile = true, filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+		if err := id.make(dir); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := id.load(); err != nil {
+		return nil, schema.Wrap(schema.Invalid, err, "TLS certificate %s and key %s: %v", id.certFile, id.keyFile, err)
+	}
+	return id, nil
+}
+
+// make writes a certificate for this machine's names and addresses, once.
+func (id *identity) make(dir string) error {
+	if _, err := os.Stat(id.keyFile); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return schema.Wrap(schema.Invalid, err, "make data folder %s: %v", dir, err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("make TLS key: %w", err)
+	}
+	hostname, _ := os.Hostname() // only a name more
+	cert := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "Berth core"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(10, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames: []string{"localhost", hostname}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+		BasicConstraintsValid: true,
+	}
+	if addrs, err := net.InterfaceAddrs(); err == nil {
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+				cert.IPAddresses = append(cert.IPAddresses, n.IP)
+			}
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	if err != nil {
+		return fmt.Errorf("make TLS certificate: %w", err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("encode TLS key: %w", err)
+	}
+	return errors.Join(
+		bus.WritePrivate(id.certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		bus.WritePrivate(id.keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})),
+	)
+}
+
+// load returns the certificate; files that changed are read again, and what is
+// broken in them does not end what serves.
+func (id *identity) load() (*tls.Certificate, error) {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	if id.cert != nil && (id.own || time.Since(id.loaded) < time.Minute) {
+		return id.cert, nil
+	}
+	cert, err := tls.LoadX509KeyPair(id.certFile, id.keyFile)
+	if err != nil {
+		return id.cert, err
+	}
+	if id.cert == nil || !bytes.Equal(id.cert.Certificate[0], cert.Certificate[0]) {
+		id.cert = &cert
+	}
+	id.loaded = time.Now()
+	return id.cert, nil
+}
+
+func (id *identity) config() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			cert, err := id.load()
+			if cert != nil {
+				return cert, nil
+			}
+			return nil, err
+		},
+	}
+}
+
+// pins are what agents are to expect of core's key. A given certificate is judged
+// by the authorities that the agent's machine trusts, so that it may be renewed.
+func (id *identity) pins() []string {
+	if !id.own || id.cert == nil || id.cert.Leaf == nil {
+		return nil
+	}
+	return []string{bus.SPKIPin(id.cert.Leaf.RawSubjectPublicKeyInfo)}
+}

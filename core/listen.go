@@ -1,0 +1,250 @@
+package core
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"berth/bus"
+	"berth/core/api"
+	"berth/schema"
+	"berth/ui"
+)
+
+// checkConfig refuses what would open core without protection.
+func (c *core) checkConfig() error {
+	if c.cfg.Data == "" {
+		return schema.Errorf(schema.Invalid, "no data folder: give --data DIR")
+	}
+	dir, err := filepath.Abs(c.cfg.Data)
+	if err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	c.cfg.Data = dir
+	if err := os.MkdirAll(filepath.Join(dir, "core"), 0o700); err != nil {
+		return schema.Wrap(schema.Invalid, err, "make data folder: %v", err)
+	}
+	if _, _, err := net.SplitHostPort(c.cfg.Listen); err != nil {
+		return schema.Errorf(schema.Invalid, "listen address %q: want HOST:PORT or :PORT", c.cfg.Listen)
+	}
+	return nil
+}
+
+// listen opens the one port. It speaks HTTPS, and plain HTTP on the same port: to
+// this machine and to configured proxies always, to others only when allowed.
+func (c *core) listen(ctx context.Context, g *errgroup.Group) error {
+	pages, err := ui.New(c.pages())
+	if err != nil {
+		return err
+	}
+	g.Go(func() error { return pages.Run(ctx) })
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", c.cfg.Listen)
+	if err != nil {
+		return schema.Wrap(schema.Invalid, err, "listen on %s: %v", c.cfg.Listen, errors.Unwrap(err))
+	}
+	c.cfg.Listen = l.Addr().String()
+	secure, plain := split(ctx, l)
+	handler := c.routes(pages)
+	server := func(h http.Handler) *http.Server {
+		return &http.Server{
+			Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+			BaseContext: func(net.Listener) context.Context { return ctx },
+			TLSConfig:   c.tls.config(),
+		}
+	}
+	tlsServer, plainServer := server(handler), server(c.guardPlain(handler))
+	g.Go(func() error { return served(tlsServer.ServeTLS(secure, "", "")) })
+	g.Go(func() error { return served(plainServer.Serve(plain)) })
+	c.ready(ctx)
+	<-ctx.Done()
+	_ = l.Close()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	_ = errors.Join(tlsServer.Shutdown(end), plainServer.Shutdown(end)) // streams do not end by themselves
+	return errors.Join(tlsServer.Close(), plainServer.Close())
+}
+
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// ready tells whoever started core that it serves, and prints the setup link.
+func (c *core) ready(ctx context.Context) {
+	info := Info{
+		Addr: c.cfg.Listen, URL: c.address(), InProcess: c.hub.InProcess(),
+		Join: func(ctx context.Context, server string) (string, error) { return c.joinToken(ctx, "core", server) },
+	}
+	if token := c.gate.Invite(ctx); token != "" {
+		info.Setup = info.URL + "/setup?token=" + token
+		c.cfg.Log.Info("create the first administrator with this link; it is good once", "url", info.Setup)
+	}
+	c.cfg.Log.Info("core serves", "listen", info.Addr, "url", info.URL, "version", c.cfg.Version)
+	if c.cfg.Ready != nil {
+		c.cfg.Ready(info)
+	}
+}
+
+// routes puts all doors onto one port.
+func (c *core) routes(pages http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	doors := api.New(c.apiDeps())
+	for _, p := range api.Routes() {
+		mux.Handle(p, doors)
+	}
+	mux.Handle("/listener/", c.webhooks)
+	mux.Handle(bus.WSPath, c.hub.Handler())
+	mux.Handle("/", pages)
+	return mux
+}
+
+// guardPlain refuses unencrypted requests from beyond this machine, unless they
+// come through a configured proxy or it was allowed by a flag that names the risk.
+func (c *core) guardPlain(next http.Handler) http.Handler {
+	if c.cfg.AllowPlaintext {
+		c.cfg.Log.Warn("plain HTTP is served beyond this machine: passwords and keys can be read on the way")
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c.near(r.RemoteAddr) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") {
+			http.Redirect(w, r, "https://"+r.Host+r.URL.RequestURI(), http.StatusTemporaryRedirect)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte(`{"error":"plain HTTP is refused beyond this machine: use https:// on the same port, a proxy named by --trusted-proxy, or start core with --allow-plaintext","trace":[]}` + "\n"))
+	})
+}
+
+// near reports whether a peer is this machine or a configured proxy.
+func (c *core) near(remote string) bool {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return false
+	}
+	addr := ap.Addr().Unmap()
+	if addr.IsLoopback() {
+		return true
+	}
+	for _, p := range c.cfg.Proxies {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// split tells connections that begin with a TLS handshake from others.
+func split(ctx context.Context, l net.Listener) (secure, plain *half) {
+	secure, plain = newHalf(l.Addr()), newHalf(l.Addr())
+	go func() {
+		defer secure.end()
+		defer plain.end()
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				var ne net.Error
+				if errors.As(err, &ne) && ne.Timeout() {
+					continue
+				}
+				return
+			}
+			go sort(ctx, conn, secure, plain)
+		}
+	}()
+	return secure, plain
+}
+
+// sort reads the first byte of a connection and hands it on.
+func sort(ctx context.Context, conn net.Conn, secure, plain *half) {
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	r := bufio.NewReaderSize(conn, 1)
+	first, err := r.Peek(1)
+	if err != nil {
+		_ = conn.Close()
+		return
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	to := plain
+	const handshake = 0x16
+	if first[0] == handshake {
+		to = secure
+	}
+	to.give(ctx, &peeked{Conn: conn, r: r})
+}
+
+// peeked is a connection of which the first bytes have been looked at.
+type peeked struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+// Read reads what was looked at first.
+func (p *peeked) Read(b []byte) (int, error) {
+	if p.r != nil {
+		n, err := p.r.Read(b)
+		if p.r.Buffered() == 0 {
+			p.r = nil
+		}
+		return n, err
+	}
+	return p.Conn.Read(b)
+}
+
+// half is a listener that is fed.
+type half struct {
+	addr  net.Addr
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newHalf(addr net.Addr) *half {
+	return &half{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (h *half) give(ctx context.Context, conn net.Conn) {
+	select {
+	case h.conns <- conn:
+	case <-h.done:
+		_ = conn.Close()
+	case <-ctx.Done():
+		_ = conn.Close()
+	}
+}
+
+func (h *half) end() { h.once.Do(func() { close(h.done) }) }
+
+// Accept returns the next connection of this kind.
+func (h *half) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends Accept.
+func (h *half) Close() error { h.end(); return nil }
+
+// Addr is the address of the port.
+func (h *half) Addr() net.Addr { return h.addr }

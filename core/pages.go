@@ -1,0 +1,323 @@
+package core
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"iter"
+	"slices"
+	"strconv"
+	"time"
+
+	"berth/bus"
+	"berth/core/access"
+	"berth/core/api"
+	"berth/core/resource"
+	"berth/core/run"
+	"berth/core/webhook"
+	"berth/schema"
+	"berth/ui"
+)
+
+// apiDeps is what the requests see of core.
+func (c *core) apiDeps() api.Deps {
+	return api.Deps{
+		Gate: c.gate, Peers: c.peers, Kinds: c.registry, Views: c, Engine: c.engine, Output: c.conn,
+		Deliveries: deliveries{c.journal, c.webhooks}, Fleet: fleet{c}, Tail: c.tail,
+		StackLog: func(ctx context.Context, server string, req schema.StackLogReq) (schema.StackLogResp, error) {
+			return bus.Ask(ctx, c.conn, server, schema.StackLog, req)
+		},
+		Title: c.title(), Version: c.cfg.Version, URL: c.cfg.URL, PublicKey: c.hub.PublicKey(), Now: time.Now, Log: c.cfg.Log,
+	}
+}
+
+func (c *core) title() string { return cmp.Or(c.cfg.Title, "Berth") }
+
+type deliveries struct {
+	*webhook.Journal
+	handler *webhook.Handler
+}
+
+// Redeliver handles a stored delivery as if it came again.
+func (d deliveries) Redeliver(ctx context.Context, by schema.Actor, id string) (schema.Delivery, error) {
+	return d.handler.Redeliver(ctx, by, id)
+}
+
+// tail yields the output of all runs as it comes, from now on.
+func (c *core) tail(ctx context.Context) iter.Seq2[uint64, schema.Output] {
+	return func(yield func(uint64, schema.Output) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		type item struct {
+			seq uint64
+			out schema.Output
+		}
+		ch := make(chan item, 256)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			err := c.conn.Tail(ctx, func(seq uint64, agent string, out schema.Output) {
+				if !c.genuine(ctx, agent, out) {
+					return
+				}
+				select {
+				case ch <- item{seq, out}:
+				case <-ctx.Done():
+				}
+			})
+			if err != nil && ctx.Err() == nil {
+				c.cfg.Log.Warn("follow the output of runs", "err", err)
+			}
+		}()
+		defer func() { cancel(); <-done }()
+		for {
+			select {
+			case it := <-ch:
+				if !yield(it.seq, it.out) {
+					return
+				}
+			case <-done:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// genuine reports whether output comes from the agent that the step was given to:
+// an agent may publish under any run.
+func (c *core) genuine(ctx context.Context, agent string, out schema.Output) bool {
+	r, err := c.engine.Get(ctx, out.Run)
+	if err != nil {
+		return false
+	}
+	s := r.StepByCommand(out.Command)
+	return s != nil && s.Server.ID == agent
+}
+
+// pages is what the UI sees of core.
+func (c *core) pages() ui.Deps {
+	p := pages{c}
+	return ui.Deps{
+		Resources: p, History: p, Feed: p, Actor: p, Editor: p, Joiner: p, Gate: gate{c.gate},
+		Log: c.cfg.Log, Version: c.cfg.Version, Instance: c.cfg.Title,
+	}
+}
+
+type pages struct{ *core }
+
+// Variables returns all variables, secret values left out.
+func (p pages) Variables(context.Context) ([]schema.Resource[schema.VariableConfig], error) {
+	list, err := p.kinds.variables.All()
+	out := slices.Clone(list)
+	for i := range out {
+		if out[i].Config.IsSecret {
+			out[i].Config.Value = ""
+		}
+	}
+	slices.SortFunc(out, func(a, b schema.Resource[schema.VariableConfig]) int { return cmp.Compare(a.Name, b.Name) })
+	return out, err
+}
+
+// Webhooks returns the addresses that a git host can be given.
+func (p pages) Webhooks(context.Context) ([]ui.Webhook, error) {
+	procedures, err := p.kinds.procedures.All()
+	if err != nil {
+		return nil, err
+	}
+	stackList, err := p.kinds.stacks.All()
+	if err != nil {
+		return nil, err
+	}
+	repos, err := p.kinds.repos.All()
+	if err != nil {
+		return nil, err
+	}
+	shared := p.cfg.WebhookSecret != ""
+	var out []ui.Webhook
+	add := func(t schema.Target, option, branch, action string, enabled, secret bool) {
+		out = append(out, ui.Webhook{
+			Target: t, Path: "/listener/github/" + t.Kind + "/" + t.ID + "/" + option, Branch: branch, Action: action, Enabled: enabled, Secret: secret || shared,
+		})
+	}
+	for _, r := range procedures {
+		add(r.Target("procedure"), "main", "main", "run", r.Config.WebhookEnabled, r.Config.WebhookSecret != "")
+	}
+	for _, r := range stackList {
+		add(r.Target("stack"), "deploy", r.Config.Branch, "deploy if changed", r.Config.WebhookEnabled, r.Config.WebhookSecret != "")
+	}
+	for _, r := range repos {
+		add(r.Target("repo"), "pull", r.Config.Branch, "pull", r.Config.WebhookEnabled, r.Config.WebhookSecret != "")
+	}
+	return out, nil
+}
+
+// Runs returns runs, newest first.
+func (p pages) Runs(ctx context.Context, f schema.RunFilter) ([]schema.Run, error) {
+	list, err := p.engine.List(ctx, f)
+	out := make([]schema.Run, len(list))
+	for i, r := range list {
+		out[i] = *r
+	}
+	return out, err
+}
+
+// Run returns a run by its id, or by its number in decimal.
+func (p pages) Run(ctx context.Context, id string) (*schema.Run, error) {
+	if n, err := strconv.ParseUint(id, 10, 64); err == nil && !schema.IsID(id) {
+		list, err := p.engine.List(ctx, schema.RunFilter{Before: n + 1, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(list) == 0 || list[0].Number != n {
+			return nil, schema.Errorf(schema.NotFound, "no run #%d", n)
+		}
+		return list[0], nil
+	}
+	return p.engine.Get(ctx, id)
+}
+
+// Output yields the stored output of all steps of a run.
+func (p pages) Output(ctx context.Context, run string, after uint64) iter.Seq2[ui.Chunk, error] {
+	return func(yield func(ui.Chunk, error) bool) {
+		stop := false
+		err := p.conn.Output(ctx, run, "", after+1, func(seq uint64, agent string, out schema.Output) error {
+			if !stop && p.genuine(ctx, agent, out) {
+				stop = !yield(ui.Chunk{Seq: seq, Output: out}, nil)
+			}
+			return nil
+		})
+		if err != nil && !stop {
+			yield(ui.Chunk{}, err)
+		}
+	}
+}
+
+// Deliveries returns the newest deliveries, newest first, without bodies.
+func (p pages) Deliveries(_ context.Context, limit int) ([]schema.Delivery, error) {
+	list := p.journal.Recent(limit)
+	for i := range list {
+		list[i].Body = nil
+	}
+	return list, nil
+}
+
+// Watch yields what to look at again.
+func (p pages) Watch(ctx context.Context) iter.Seq[schema.Change] { return p.changes.watch(ctx) }
+
+// Tail yields the output of all runs as it comes.
+func (p pages) Tail(ctx context.Context) iter.Seq[ui.Chunk] {
+	return func(yield func(ui.Chunk) bool) {
+		for seq, out := range p.core.tail(ctx) {
+			if !yield(ui.Chunk{Seq: seq, Output: out}) {
+				return
+			}
+		}
+	}
+}
+
+// Start starts an action and returns the run's id.
+func (p pages) Start(ctx context.Context, by schema.Actor, action string, params json.RawMessage) (string, error) {
+	r, err := p.engine.Start(ctx, run.StartReq{Action: action, Params: params, Actor: by, Cause: schema.Cause{Kind: "click"}})
+	if err != nil {
+		return "", err
+	}
+	return r.ID, nil
+}
+
+// Cancel asks a run to end.
+func (p pages) Cancel(ctx context.Context, by schema.Actor, id string) error {
+	return p.engine.Cancel(ctx, id, by)
+}
+
+// Redeliver handles a stored delivery as if it came again.
+func (p pages) Redeliver(ctx context.Context, by schema.Actor, delivery string) (schema.Delivery, error) {
+	return p.webhooks.Redeliver(ctx, by, delivery)
+}
+
+// TOML returns a resource as a file would declare it.
+func (p pages) TOML(ctx context.Context, kind, name string) (string, error) {
+	k, err := p.registry.Kind(kind)
+	if err != nil {
+		return "", err
+	}
+	data, err := k.Show(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	return resource.TOML(k, data)
+}
+
+// Plan says what applying a text would do.
+func (p pages) Plan(ctx context.Context, text string) (ui.Plan, error) {
+	plan, err := p.registry.Plan(ctx, []resource.File{{Name: "pasted.toml", Text: text}})
+	return planView(plan), err
+}
+
+// Apply does what Plan says.
+func (p pages) Apply(ctx context.Context, _ schema.Actor, text string) (ui.Plan, error) {
+	plan, err := p.registry.Plan(ctx, []resource.File{{Name: "pasted.toml", Text: text}})
+	if err != nil || plan.Err() != nil {
+		return planView(plan), err
+	}
+	return planView(plan), p.registry.Apply(ctx, plan)
+}
+
+func planView(plan resource.Plan) ui.Plan {
+	var out ui.Plan
+	for _, ch := range plan.Changes {
+		item := ui.PlanItem{Kind: ch.Kind, Name: ch.Name, Change: ch.Op}
+		for _, f := range ch.Fields {
+			item.Fields = append(item.Fields, ui.FieldChange{Field: f.Key, Old: f.Old, New: f.New})
+		}
+		out.Items = append(out.Items, item)
+	}
+	for _, is := range plan.Issues {
+		out.Issues = append(out.Issues, ui.Issue{Line: is.Line, Key: is.Key, Text: is.Text, Warning: is.Warning})
+	}
+	return out
+}
+
+// Save sets settings of a resource.
+func (p pages) Save(ctx context.Context, _ schema.Actor, kind, name string, patch json.RawMessage) error {
+	k, err := p.registry.Kind(kind)
+	if err != nil {
+		return err
+	}
+	_, err = k.Update(ctx, name, patch)
+	return err
+}
+
+// Delete removes a resource.
+func (p pages) Delete(ctx context.Context, _ schema.Actor, kind, name string) error {
+	k, err := p.registry.Kind(kind)
+	if err != nil {
+		return err
+	}
+	return k.Delete(ctx, name)
+}
+
+// Join makes an invitation to a server.
+func (p pages) Join(ctx context.Context, by schema.Actor, server string) (ui.Join, error) {
+	j, err := fleet{p.core}.Join(ctx, by, server)
+	return ui.Join{Command: j.Command, Expires: j.Expires}, err
+}
+
+// Revoke makes a server's agent unknown.
+func (p pages) Revoke(ctx context.Context, by schema.Actor, server string) error {
+	return fleet{p.core}.Revoke(ctx, by, server)
+}
+
+// gate is the access gate as the pages see it.
+type gate struct{ *access.Gate }
+
+// Setup creates the first administrator.
+func (g gate) Setup(ctx context.Context, c ui.Credentials) (string, error) {
+	return g.Gate.Setup(ctx, access.Credentials(c))
+}
+
+// Login lets a user in.
+func (g gate) Login(ctx context.Context, c ui.Credentials) (string, error) {
+	return g.Gate.Login(ctx, access.Credentials(c))
+}

@@ -1,0 +1,45 @@
+package core
+
+import (
+	"context"
+
+	"berth/core/webhook"
+	"berth/schema"
+)
+
+// targets are what webhooks may address.
+type targets struct{ c *core }
+
+// Find returns the resource that an address names, with its branch and secret.
+func (t targets) Find(ctx context.Context, kind, ref string) (webhook.Target, error) {
+	switch kind {
+	case "procedure":
+		p, err := t.c.kinds.procedures.Get(ctx, ref)
+		return webhook.Target{Target: p.Target(kind), Enabled: p.Config.WebhookEnabled, Secret: p.Config.WebhookSecret}, err
+	case "repo":
+		r, err := t.c.kinds.repos.Get(ctx, ref)
+		return webhook.Target{Target: r.Target(kind), Branch: r.Config.Branch, Enabled: r.Config.WebhookEnabled, Secret: r.Config.WebhookSecret}, err
+	case "stack":
+		return t.stack(ctx, ref)
+	}
+	return webhook.Target{}, schema.Errorf(schema.NotFound, "no webhooks for %q", kind)
+}
+
+func (t targets) stack(ctx context.Context, ref string) (webhook.Target, error) {
+	s, err := t.c.kinds.stacks.Get(ctx, ref)
+	if err != nil {
+		return webhook.Target{}, err
+	}
+	w := webhook.Target{
+		Target: s.Target("stack"), Branch: s.Config.Branch, Enabled: s.Config.WebhookEnabled,
+		Secret: s.Config.WebhookSecret, Force: s.Config.WebhookForceDeploy,
+	}
+	if s.Config.LinkedRepo != "" {
+		r, err := t.c.kinds.repos.Get(ctx, s.Config.LinkedRepo)
+		if err != nil {
+			return w, err
+		}
+		w.Branch = r.Config.Branch
+	}
+	return w, nil
+}

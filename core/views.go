@@ -1,0 +1,220 @@
+package core
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"berth/core/monitor"
+	"berth/schema"
+)
+
+// recentRuns is how many ended runs a view shows.
+const recentRuns = 48
+
+// Servers returns all servers as they stand, by name.
+func (c *core) Servers(ctx context.Context) ([]schema.ServerView, error) {
+	list, err := c.kinds.servers.All()
+	if err != nil {
+		return nil, err
+	}
+	count, err := c.stacksPerServer()
+	if err != nil {
+		return nil, err
+	}
+	joined := map[string]bool{}
+	for _, p := range c.principals.List() {
+		joined[p.ID] = joined[p.ID] || !p.Revoked
+	}
+	out := make([]schema.ServerView, 0, len(list))
+	for _, r := range list {
+		m := c.monitor.Server(r.ID)
+		v := schema.ServerView{
+			Resource: r, Online: m.Online, Joined: joined[r.ID], Status: m.Status, Stacks: count[r.ID],
+			Waiting: c.engine.Waiting(r.ID), State: serverState(r, m),
+		}
+		if !m.Since.IsZero() {
+			v.Since = m.Since.UnixMilli()
+		}
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b schema.ServerView) int { return cmp.Compare(a.Resource.Name, b.Resource.Name) })
+	return out, ctx.Err()
+}
+
+func (c *core) stacksPerServer() (map[string]int, error) {
+	list, err := c.kinds.stacks.All()
+	count := map[string]int{}
+	for _, s := range list {
+		count[s.Config.ServerID]++
+	}
+	return count, err
+}
+
+func serverState(r schema.Resource[schema.ServerConfig], m monitor.Server) schema.ServerState {
+	switch {
+	case !r.Config.Enabled:
+		return schema.ServerDisabled
+	case m.Online && m.Status != nil && m.Status.Engine.Error == "":
+		return schema.ServerOk
+	}
+	return schema.ServerNotOk
+}
+
+// runsByTarget returns the newest runs of every target of a kind, newest first.
+func (c *core) runsByTarget(ctx context.Context, kind string) (map[string][]*schema.Run, error) {
+	list, err := c.engine.List(ctx, schema.RunFilter{Kind: kind, Limit: 2000})
+	out := map[string][]*schema.Run{}
+	for _, r := range list {
+		if t := r.Target.ID; len(out[t]) < recentRuns {
+			out[t] = append(out[t], r)
+		}
+	}
+	return out, err
+}
+
+func lastRun(runs []*schema.Run) *schema.Run {
+	if len(runs) == 0 {
+		return nil
+	}
+	return runs[0]
+}
+
+// recent lists the states of ended runs, oldest first.
+func recent(runs []*schema.Run) []schema.RunState {
+	var out []schema.RunState
+	for _, r := range slices.Backward(runs) {
+		if r.State.Terminal() {
+			out = append(out, r.State)
+		}
+	}
+	return out
+}
+
+// Stacks returns all stacks as they stand, by name.
+func (c *core) Stacks(ctx context.Context) ([]schema.StackView, error) {
+	list, err := c.kinds.stacks.All()
+	if err != nil {
+		return nil, err
+	}
+	runs, err := c.runsByTarget(ctx, "stack")
+	if err != nil {
+		return nil, err
+	}
+	out := make([]schema.StackView, 0, len(list))
+	for _, r := range list {
+		out = append(out, c.stackView(r, runs[r.ID]))
+	}
+	slices.SortFunc(out, func(a, b schema.StackView) int { return cmp.Compare(a.Resource.Name, b.Resource.Name) })
+	return out, nil
+}
+
+func (c *core) stackView(r schema.Resource[schema.StackConfig], runs []*schema.Run) schema.StackView {
+	v := schema.StackView{Resource: r, LastRun: lastRun(runs), Recent: recent(runs), State: schema.StackUnknown, Services: []schema.ServiceView{}}
+	if s, err := c.kinds.servers.Find(r.Config.ServerID); err == nil {
+		v.Server = s
+	}
+	project := r.Config.ProjectName
+	if project == "" {
+		project = r.Name
+	}
+	var expected []schema.DeployedService
+	if d, err := c.deployed.Get(r.ID); err == nil {
+		v.Deployed, expected, project = &d.Value, d.Value.Services, d.Value.Project
+	}
+	list, known := c.monitor.Project(r.Config.ServerID, project)
+	if list != nil || known {
+		v.Services = monitor.Services(list, expected)
+	}
+	switch {
+	case v.LastRun != nil && !v.LastRun.State.Terminal() && v.LastRun.State != schema.StateWaiting && deploys(v.LastRun.Action):
+		v.State, v.Status = schema.StackDeploying, v.LastRun.Note
+	case !known:
+		v.Status = "server " + v.Server.Name + " is away"
+		if v.Server.ID == "" {
+			v.Status = "no server is set"
+		}
+	default:
+		v.State, v.Status = monitor.StackState(v.Services, r.Config.IgnoreServices)
+	}
+	v.Latest = c.latest(r, runs)
+	return v
+}
+
+func deploys(action string) bool { return action == "DeployStack" || action == "DeployStackIfChanged" }
+
+// latest is the newest commit that is known of a stack's branch.
+func (c *core) latest(r schema.Resource[schema.StackConfig], runs []*schema.Run) schema.CommitInfo {
+	if r.Config.LinkedRepo != "" {
+		if s, err := c.repoState.Get(r.Config.LinkedRepo); err == nil {
+			return s.Value.Cloned
+		}
+	}
+	for _, run := range runs {
+		if run.Commit != "" {
+			return schema.CommitInfo{Commit: run.Commit, Message: run.Message}
+		}
+	}
+	return schema.CommitInfo{}
+}
+
+// Repos returns all repos as they stand, by name.
+func (c *core) Repos(ctx context.Context) ([]schema.RepoView, error) {
+	list, err := c.kinds.repos.All()
+	if err != nil {
+		return nil, err
+	}
+	runs, err := c.runsByTarget(ctx, "repo")
+	if err != nil {
+		return nil, err
+	}
+	out := make([]schema.RepoView, 0, len(list))
+	for _, r := range list {
+		v := schema.RepoView{Resource: r, LastRun: lastRun(runs[r.ID]), State: state(lastRun(runs[r.ID]), "Pulling")}
+		if s, err := c.kinds.servers.Find(r.Config.ServerID); err == nil {
+			v.Server = s
+		}
+		if s, err := c.repoState.Get(r.ID); err == nil {
+			v.Cloned, v.PulledAt = s.Value.Cloned, s.Value.PulledAt
+		}
+		if v.State == "Pulling" && v.LastRun.Action == "CloneRepo" {
+			v.State = "Cloning"
+		}
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b schema.RepoView) int { return cmp.Compare(a.Resource.Name, b.Resource.Name) })
+	return out, nil
+}
+
+// Procedures returns all procedures as they stand, by name.
+func (c *core) Procedures(ctx context.Context) ([]schema.ProcedureView, error) {
+	list, err := c.kinds.procedures.All()
+	if err != nil {
+		return nil, err
+	}
+	runs, err := c.runsByTarget(ctx, "procedure")
+	if err != nil {
+		return nil, err
+	}
+	out := make([]schema.ProcedureView, 0, len(list))
+	for _, r := range list {
+		out = append(out, schema.ProcedureView{
+			Resource: r, LastRun: lastRun(runs[r.ID]), Recent: recent(runs[r.ID]), State: state(lastRun(runs[r.ID]), "Running"),
+		})
+	}
+	slices.SortFunc(out, func(a, b schema.ProcedureView) int { return cmp.Compare(a.Resource.Name, b.Resource.Name) })
+	return out, nil
+}
+
+// state is Komodo's word for how the last run of a target stands.
+func state(last *schema.Run, busy string) string {
+	switch {
+	case last == nil:
+		return "Unknown"
+	case !last.State.Terminal():
+		return busy
+	case last.State.Good():
+		return "Ok"
+	}
+	return "Failed"
+}

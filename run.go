@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"berth/core"
+	"berth/periphery"
+)
+
+// runUp serves core and an agent of this machine in one process. The agent joins
+// over the in-process bus, as the server of the given name.
+func runUp(ctx context.Context, cc core.Config, pc periphery.Config, server string) error {
+	g, gctx := errgroup.WithContext(ctx)
+	up := make(chan core.Info, 1)
+	ready := cc.Ready
+	cc.Ready = func(i core.Info) {
+		up <- i
+		if ready != nil {
+			ready(i)
+		}
+	}
+	g.Go(func() error { return core.Run(gctx, cc) })
+	g.Go(func() error {
+		var info core.Info
+		select {
+		case info = <-up:
+		case <-gctx.Done():
+			return nil
+		}
+		if pc.Data == "" {
+			pc.Data = filepath.Join(cc.Data, "periphery")
+		}
+		pc.InProcess, pc.Core = info.InProcess, ""
+		if !periphery.Joined(pc.Data) {
+			token, err := info.Join(gctx, server)
+			if err != nil {
+				return err
+			}
+			pc.Token = token
+		}
+		return periphery.Run(gctx, pc)
+	})
+	return g.Wait()
+}
