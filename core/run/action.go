@@ -3,7 +3,6 @@ package run
 import (
 	"context"
 	"encoding/json"
-	"time"
 
 	"berth/schema"
 )
@@ -35,8 +34,6 @@ type Action struct {
 	// Covers reports whether the newer run's parameters do all that the older's
 	// would have; nil covers always.
 	Covers func(newer, older json.RawMessage) bool
-	// Timeout bounds the whole run; 0 leaves it to the steps' own deadlines.
-	Timeout time.Duration
 }
 
 // StartReq asks for a run.

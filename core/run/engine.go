@@ -29,9 +29,6 @@ type Config struct {
 	// been so or not.
 	Online func(server string) (online bool, since time.Time)
 	Log    *slog.Logger
-	// Finished, if set, is called once after a run has ended, before its waiters
-	// are told. It must not block.
-	Finished func(*schema.Run)
 }
 
 // errStopping is the cause of contexts that end because core stops: nothing is

@@ -79,9 +79,6 @@ func (e *Engine) end(r *Run, queue string, ev schema.Event) {
 	delete(e.active, rec.ID)
 	e.ended[rec.ID] = rec
 	e.mu.Unlock()
-	if e.cfg.Finished != nil {
-		e.cfg.Finished(rec)
-	}
 	close(r.done)
 	e.leave(r, queue)
 	e.trim()
@@ -100,20 +97,13 @@ func (e *Engine) body(r *Run, queue string) (out Outcome, err error) {
 	if r.action.Body == nil {
 		return Outcome{}, schema.Errorf(schema.Unsupported, "this version of Berth does not know %q", rec.Action)
 	}
-	ctx := r.ctx
-	if r.action.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadlineCause(ctx, time.UnixMilli(r.Record().Started).Add(r.action.Timeout),
-			schema.Errorf(schema.Expired, "not done within %s", r.action.Timeout))
-		defer cancel()
-	}
 	defer func() {
 		if p := recover(); p != nil {
 			e.cfg.Log.Error("panic in a run", "run", rec.ID, "action", rec.Action, "panic", p, "stack", string(debug.Stack()))
 			err = schema.Errorf(schema.Internal, "internal error in %s", rec.Action)
 		}
 	}()
-	return r.action.Body(ctx, r)
+	return r.action.Body(r.ctx, r)
 }
 
 // takeTurn waits until no older run is in the queue.
