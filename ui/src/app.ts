@@ -1,7 +1,8 @@
 import htmx from "htmx.org/dist/htmx.esm.js";
 import "htmx.org/dist/ext/hx-sse.js";
 import "./live";
-import { LogView } from "./log";
+import "./log";
+import type { LogView } from "./log";
 import "./palette";
 import "./run";
 

@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"berth/schema"
@@ -76,7 +77,8 @@ func browser(t *testing.T) context.Context {
 		t.Fatal("Chromium is not installed. Run: .ci/bare.sh chromium")
 	}
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.Flag("no-sandbox", true), chromedp.Flag("disable-gpu", true),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("font-render-hinting", "none"), chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("hide-scrollbars", true))
+		chromedp.Flag("disable-quic", true), chromedp.Flag("font-render-hinting", "none"), chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("hide-scrollbars", true),
+		chromedp.Flag("disable-backgrounding-occluded-windows", true), chromedp.Flag("disable-renderer-backgrounding", true))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
 	t.Cleanup(cancel)
 	ctx, cancel2 := chromedp.NewContext(ctx)
@@ -102,7 +104,7 @@ func open(t *testing.T, parent context.Context, s *site, width, height int64, th
 	ctx, cancel := chromedp.NewContext(parent, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	p := &tab{t: t, ctx: ctx, site: s}
-	p.do(chromedp.EmulateViewport(width, height))
+	p.do(call(page.BringToFront, cdp.Empty{}), chromedp.EmulateViewport(width, height))
 	p.do(call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}, {Name: "prefers-color-scheme", Value: theme}}}))
 	p.do(call(network.SetCookie, network.SetCookieParams{Name: "berth_session", Value: uitest.Session, URL: s.URL}))
 	go func() {
@@ -167,7 +169,10 @@ func (p *tab) clean() {
 	p.bad = nil
 }
 
-func (p *tab) live() { p.t.Helper(); p.until(`document.getElementById("conn")?.dataset.state === "on"`) }
+func (p *tab) live() {
+	p.t.Helper()
+	p.until(`document.getElementById("conn")?.dataset.state === "on"`)
+}
 
 // pages are the addresses worth a look.
 func pages() map[string]string {
@@ -302,10 +307,13 @@ func TestLiveUpdates(t *testing.T) {
 
 	p.visit("/stacks")
 	p.live()
-	p.do(chromedp.KeyEvent("/"))
-	p.do(chromedp.KeyEvent("tan"))
+	p.do(chromedp.SendKeys(chromedp.CSS("#flt"), "tan"))
 	p.until(`[...document.querySelectorAll("#stacks tbody tr")].filter(r => !r.hidden).length === 1`)
-	w.Change("stack", "", func() { w.StackList[2].Services[0].State = "unhealthy"; w.StackList[2].State = schema.StackUnhealthy; w.StackList[2].LastRun = nil })
+	w.Change("stack", "", func() {
+		w.StackList[2].Services[0].State = "unhealthy"
+		w.StackList[2].State = schema.StackUnhealthy
+		w.StackList[2].LastRun = nil
+	})
 	p.until(`document.querySelector("#stacks").textContent.includes("degraded")`)
 	p.until(`document.activeElement.id === "flt" && document.activeElement.value === "tan" && [...document.querySelectorAll("#stacks tbody tr")].filter(r => !r.hidden).length === 1`)
 	p.clean()
