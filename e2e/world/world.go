@@ -6,6 +6,7 @@
 //	lxc-113 an agent behind NAT, its engine in another namespace
 //
 // A World belongs to one test; its methods end the test when the stage breaks.
+// Subtests share it: each calls Use first.
 package world
 
 import (
@@ -47,7 +48,8 @@ const plaintext = "--allow-plaintext"
 
 // World is the stage.
 type World struct {
-	t testing.TB
+	root testing.TB // what was started lives as long as it
+	t    testing.TB // which a broken stage ends: root, or the subtest of Use
 
 	URL      string // of core, as every part reaches it
 	Data     string // core's data folder
@@ -71,7 +73,7 @@ type Server struct {
 // New builds the stage up to a core that answers and two agents that are online.
 func New(t testing.TB) *World {
 	t.Helper()
-	w := &World{t: t, Home: nat.New(t), Data: t.TempDir()}
+	w := &World{root: t, t: t, Home: nat.New(t), Data: t.TempDir()}
 	engines := dockertest.Engines(t, 2)
 	w.Servers = map[string]*Server{
 		Nexus: {Name: Nexus, Engine: engines[0], Data: t.TempDir()},
@@ -84,6 +86,12 @@ func New(t testing.TB) *World {
 		w.Join(name)
 	}
 	return w
+}
+
+// Use gives the world to a subtest until that ends. Subtests go one after the other.
+func (w *World) Use(t *testing.T) {
+	w.t = t
+	t.Cleanup(func() { w.t = w.root })
 }
 
 // freeAddr returns an address of the machine that nobody listens on.
@@ -108,7 +116,7 @@ func (w *World) Context(limit time.Duration) context.Context {
 func (w *World) StartCore(addr string) {
 	w.t.Helper()
 	w.URL = "http://" + addr
-	w.Core = program.Start(w.t, program.Options{
+	w.Core = program.Start(w.root, program.Options{
 		Name: "core", Args: []string{"core", "--data", w.Data, "--listen", addr, plaintext},
 		Env: []string{"KOMODO_INIT_ADMIN_USERNAME=" + Admin, "KOMODO_INIT_ADMIN_PASSWORD=" + Password},
 	})
@@ -122,7 +130,7 @@ func (w *World) StartCore(addr string) {
 // RestartCore starts core again after Core.Kill or Core.Stop.
 func (w *World) RestartCore() {
 	w.t.Helper()
-	w.Core = w.Core.Restart(w.t)
+	w.Core = w.Core.Restart(w.root)
 	w.awaitCore()
 }
 
@@ -164,11 +172,20 @@ func (w *World) Join(name string) {
 	if !found {
 		w.t.Fatalf("join-token printed no command line: %q", line)
 	}
-	s.Agent = program.Start(w.t, program.Options{
+	s.Agent = program.Start(w.root, program.Options{
 		Name: name, Netns: s.Netns,
 		Args: append(strings.Fields(args), "--data", s.Data, plaintext),
 		Env:  []string{"DOCKER_HOST=" + s.Engine.Host()},
 	})
+	w.AwaitServer(name, "Ok")
+}
+
+// RestartAgent starts an agent again after its Kill or Stop and waits until it is
+// online.
+func (w *World) RestartAgent(name string) {
+	w.t.Helper()
+	s := w.Servers[name]
+	s.Agent = s.Agent.Restart(w.root)
 	w.AwaitServer(name, "Ok")
 }
 

@@ -23,6 +23,7 @@ func main() {
 	port := flag.String("port", env("PORT", "8080"), "where to serve")
 	health := flag.Bool("health", false, "ask the server of this container and exit 0 if it answers")
 	unhealthy := flag.Bool("unhealthy", false, "answer health checks with an error")
+	gate := flag.String("gate", "", "with -health: fail as well while there is no file of this name")
 	exit := flag.Int("exit", -1, "exit with this code after -sleep instead of serving")
 	sleep := flag.Duration("sleep", 0, "wait before serving or exiting")
 	say := flag.String("say", "", "print this at the start; newlines as \\n")
@@ -30,7 +31,7 @@ func main() {
 	cat := flag.String("cat", "", "print this file at the start")
 	flag.Parse()
 	if *health {
-		os.Exit(check(*port))
+		os.Exit(check(*port, *gate))
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
@@ -69,7 +70,13 @@ func env(name, otherwise string) string {
 }
 
 // check asks the server beside us, as a health check does.
-func check(port string) int {
+func check(port, gate string) int {
+	if gate != "" {
+		if _, err := os.Stat(gate); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+	}
 	client := http.Client{Timeout: 2 * time.Second}
 	res, err := client.Get("http://127.0.0.1:" + port + "/health")
 	if err != nil {
