@@ -1,0 +1,235 @@
+// Berth deploys compose stacks to servers when somebody pushes. This package is
+// its one program: it reads arguments, environment and files, and then serves as
+// core, as an agent, or as both, or asks a core's API for something.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"berth/core"
+	"berth/periphery"
+	"berth/schema"
+)
+
+// version is set when the program is built for a release.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], world{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, environ: os.Environ()})
+	stop()
+	os.Exit(code)
+}
+
+// world is what the program sees of the outside.
+type world struct {
+	in       io.Reader
+	out, err io.Writer
+	env      func(name string) string
+	environ  []string
+}
+
+// program is one invocation.
+type program struct {
+	world
+	asJSON bool
+	client clientFlags
+}
+
+// run does what args say and returns the exit code.
+func run(ctx context.Context, args []string, w world) int {
+	p := &program{world: w}
+	root := p.root()
+	root.SetArgs(args)
+	root.SetIn(w.in)
+	root.SetOut(w.out)
+	root.SetErr(w.err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code
+	}
+	if _, ok := errors.AsType[*schema.Error](err); !ok { // cobra's own: what was typed is wrong
+		err = schema.Errorf(schema.Invalid, "%v", err)
+	}
+	if ctx.Err() != nil && schema.CodeOf(err) != schema.Invalid {
+		err = schema.Errorf(schema.Canceled, "stopped")
+	}
+	fmt.Fprintln(w.err, "berth: "+schema.SafeText(err))
+	return schema.CodeOf(err).ExitCode()
+}
+
+// exitError ends the program with a code when everything is said.
+type exitError struct{ code int }
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "berth",
+		Short: "A push deploys: compose stacks on your servers, from git",
+		Long: `Berth deploys compose stacks to servers when somebody pushes, and says why,
+what changed, and what happened.
+
+Serve:
+  berth up --data DIR               core and an agent of this machine in one process
+  berth core --data DIR             core alone
+  berth periphery --core URL …      an agent; "berth server join-token NAME" prints its line
+
+Use (once signed in with "berth login URL"):
+  berth apply stacks.toml           say what changes, ask, do it
+  berth deploy web                  deploy a stack and watch
+  berth run nightly                 run a procedure and watch
+  berth runs                        what happened
+  berth execute restart-stack web   everything else that can be executed
+
+Exit codes: 0 done · 1 failed · 2 wrong input · 3 not allowed · 4 not found
+            5 conflict · 6 not reachable, try again · 7 canceled or superseded`,
+		SilenceUsage: true, SilenceErrors: true, Version: version,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.AddGroup(&cobra.Group{ID: "serve", Title: "Serve:"}, &cobra.Group{ID: "use", Title: "Use:"})
+	for _, c := range []*cobra.Command{p.upCommand(), p.coreCommand(), p.peripheryCommand()} {
+		c.GroupID = "serve"
+		root.AddCommand(c)
+	}
+	for _, c := range []*cobra.Command{
+		p.loginCommand(), p.applyCommand(), p.listCommand(), p.deployCommand(), p.runCommand(), p.runsCommand(),
+		p.serverCommand(), p.executeCommand(), p.keyCommand(), p.operatorCommand(), p.hooksCommand(),
+	} {
+		c.GroupID = "use"
+		p.client.offer(c)
+		c.PersistentFlags().BoolVar(&p.asJSON, "json", false, "print JSON instead of text")
+		root.AddCommand(c)
+	}
+	root.AddCommand(p.versionCommand())
+	return root
+}
+
+func (p *program) versionCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if p.asJSON {
+				return p.printJSON(map[string]string{"version": version})
+			}
+			fmt.Fprintln(p.out, version)
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&p.asJSON, "json", false, "print JSON instead of text")
+	return c
+}
+
+// logger writes what the servers say, as text or JSON lines.
+func (p *program) logger(format, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, schema.Errorf(schema.Invalid, "--log-level %q: want debug, info, warn or error", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "json":
+		return slog.New(slog.NewJSONHandler(p.err, opts)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(p.err, opts)), nil
+	}
+	return nil, schema.Errorf(schema.Invalid, "--log-format %q: want text or json", format)
+}
+
+// logSettings adds how the log looks.
+func logSettings(s *settings, format, level *string) {
+	s.text(format, "log-format", "text", "text or json")
+	s.text(level, "log-level", "info", "debug, info, warn or error", "KOMODO_LOGGING_LEVEL")
+}
+
+// serving makes a command that reads its settings and then serves until it is
+// told to stop.
+func (p *program) serving(c *cobra.Command, s *settings, start func(ctx context.Context, log *slog.Logger) error) *cobra.Command {
+	var format, level string
+	logSettings(s, &format, &level)
+	s.flags(c.Flags())
+	c.Args = cobra.NoArgs
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := s.load(c.Flags(), p.env, p.environ); err != nil {
+			return err
+		}
+		log, err := p.logger(format, level)
+		if err != nil {
+			return err
+		}
+		err = start(c.Context(), log)
+		if err == nil || c.Context().Err() != nil && schema.CodeOf(err) == schema.Canceled {
+			return nil
+		}
+		if _, ok := errors.AsType[*schema.Error](err); !ok {
+			err = schema.Errorf(schema.Failed, "%v", err)
+		}
+		return err
+	}
+	return c
+}
+
+func (p *program) upCommand() *cobra.Command {
+	var cc core.Config
+	var pc periphery.Config
+	var server string
+	s := coreSettings(&cc)
+	agentSettings(s, &pc)
+	s.text(&server, "server", hostName(), "name of this machine among the servers")
+	return p.serving(&cobra.Command{
+		Use: "up", Short: "Serve core and an agent of this machine",
+		Example: "  berth up --data /var/lib/berth\n  BERTH_ADMIN_USERNAME=ada BERTH_ADMIN_PASSWORD_FILE=/run/secrets/ada berth up",
+	}, s, func(ctx context.Context, log *slog.Logger) error {
+		cc.Log, cc.Version, pc.Log, pc.Version = log, version, log, version
+		return runUp(ctx, cc, pc, server)
+	})
+}
+
+func (p *program) coreCommand() *cobra.Command {
+	var cc core.Config
+	return p.serving(&cobra.Command{
+		Use: "core", Short: "Serve core: API, pages, webhooks, and the bus for agents",
+		Example: "  berth core --data /var/lib/berth --listen :9120\n  berth core --tls-cert cert.pem --tls-key key.pem --trusted-proxy 10.0.0.2",
+	}, coreSettings(&cc), func(ctx context.Context, log *slog.Logger) error {
+		cc.Log, cc.Version = log, version
+		return core.Run(ctx, cc)
+	})
+}
+
+func (p *program) peripheryCommand() *cobra.Command {
+	var pc periphery.Config
+	return p.serving(&cobra.Command{
+		Use: "periphery", Aliases: []string{"agent"}, Short: "Serve as the agent of this machine",
+		Long: `Serve as the agent of this machine. The first start needs --core and --token, as
+"berth server join-token NAME" prints them; later ones need neither.`,
+		Example: "  berth periphery --core https://core.example:9120 --token …",
+	}, peripherySettings(&pc), func(ctx context.Context, log *slog.Logger) error {
+		pc.Log, pc.Version = log, version
+		pc.Data = filepath.Join(pc.Data, "periphery")
+		return periphery.Run(ctx, pc)
+	})
+}
+
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "local"
+	}
+	name, _, _ = strings.Cut(name, ".")
+	return name
+}

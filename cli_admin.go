@@ -1,0 +1,239 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/nats-io/nkeys"
+	"github.com/spf13/cobra"
+
+	"berth/core/api"
+	"berth/schema"
+)
+
+func (p *program) serverCommand() *cobra.Command {
+	c := &cobra.Command{Use: "server", Short: "Let servers in and out"}
+	join := &cobra.Command{
+		Use: "join-token NAME", Aliases: []string{"join"}, Short: "Print the one line that lets a server in", Args: cobra.ExactArgs(1),
+		Long:    "Print the one line to run on a server, creating the server if it is not declared yet. The token in it is good once and for an hour.",
+		Example: "  berth server join-token vault\n  ssh vault \"$(berth server join-token vault)\"",
+		RunE: func(c *cobra.Command, args []string) error {
+			var j api.Join
+			if err := p.call(c.Context(), api.GroupWrite, "CreateJoinToken", map[string]string{"server": args[0]}, &j); err != nil {
+				return err
+			}
+			if p.asJSON {
+				return p.printJSON(j)
+			}
+			fmt.Fprintln(p.out, j.Command)
+			if terminal(p.err) {
+				fmt.Fprintf(p.err, "Good once, until %s.\n", when(j.Expires))
+			}
+			return nil
+		},
+	}
+	list := &cobra.Command{
+		Use: "ls", Aliases: []string{"list"}, Short: "List the servers", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return p.list(c.Context(), kindTables()[0], nil, false) },
+	}
+	var yes bool
+	revoke := &cobra.Command{
+		Use: "revoke NAME", Short: "Shut a server's agent out, at once", Args: cobra.ExactArgs(1), ValidArgsFunction: p.names("ListServers"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if !yes {
+				if err := p.confirm("Shut out " + args[0] + "?"); err != nil {
+					return err
+				}
+			}
+			if err := p.call(c.Context(), api.GroupWrite, "RevokeServer", map[string]string{"server": args[0]}, nil); err != nil {
+				return err
+			}
+			if p.asJSON {
+				return p.printJSON(map[string]string{"revoked": args[0]})
+			}
+			fmt.Fprintln(p.out, "Shut out.")
+			return nil
+		},
+	}
+	revoke.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	c.AddCommand(join, list, revoke)
+	return c
+}
+
+func (p *program) keyCommand() *cobra.Command {
+	c := &cobra.Command{Use: "key", Short: "Your API keys"}
+	var days int
+	create := &cobra.Command{
+		Use: "create NAME", Short: "Make an API key; its secret is shown this once", Args: cobra.ExactArgs(1),
+		Example: "  berth key create ci --expires 90",
+		RunE: func(c *cobra.Command, args []string) error {
+			params := map[string]any{"name": args[0]}
+			if days > 0 {
+				params["expires"] = time.Now().AddDate(0, 0, days).UnixMilli()
+			}
+			var k struct {
+				Key    string `json:"key"`
+				Secret string `json:"secret"`
+			}
+			if err := p.call(c.Context(), api.GroupManage, "CreateApiKey", params, &k); err != nil {
+				return err
+			}
+			if p.asJSON {
+				return p.printJSON(k)
+			}
+			fmt.Fprintf(p.out, "BERTH_KEY=%s\nBERTH_SECRET=%s\n", k.Key, k.Secret)
+			return nil
+		},
+	}
+	create.Flags().IntVarP(&days, "expires", "e", 0, "days until it expires; 0 is never")
+	list := &cobra.Command{
+		Use: "ls", Aliases: []string{"list"}, Short: "List your API keys", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var keys []struct {
+				Key     string `json:"key"`
+				Name    string `json:"name"`
+				Created int64  `json:"created_at"`
+				Expires int64  `json:"expires"`
+			}
+			if err := p.call(c.Context(), api.GroupRead, "ListApiKeys", nil, &keys); err != nil {
+				return err
+			}
+			if p.asJSON {
+				return p.printJSON(keys)
+			}
+			var rows [][]string
+			for _, k := range keys {
+				rows = append(rows, []string{k.Name, k.Key, when(k.Created), when(k.Expires)})
+			}
+			return p.table([]string{"NAME", "KEY", "CREATED", "EXPIRES"}, rows)
+		},
+	}
+	remove := &cobra.Command{
+		Use: "rm KEY", Short: "Delete an API key", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return p.call(c.Context(), api.GroupManage, "DeleteApiKey", map[string]string{"key": args[0]}, nil)
+		},
+	}
+	c.AddCommand(create, list, remove)
+	return c
+}
+
+// natsContext is a context file of the stock nats client.
+type natsContext struct {
+	Description string `json:"description"`
+	URL         string `json:"url"`
+	NKey        string `json:"nkey"`
+	InboxPrefix string `json:"inbox_prefix"`
+}
+
+func (p *program) operatorCommand() *cobra.Command {
+	c := &cobra.Command{Use: "operator", Short: "Let people look into the bus with the stock nats client"}
+	var role, dir string
+	create := &cobra.Command{
+		Use: "create NAME --role read|exec", Short: "Make a key and a context of the nats client", Args: cobra.ExactArgs(1),
+		Long:    "Make a key, let it in, and write it with a context for the stock nats client. The key never leaves this machine.",
+		Example: "  berth operator create ada --role read\n  nats --context berth-ada stream ls",
+		RunE: func(c *cobra.Command, args []string) error {
+			if role != "read" && role != "exec" {
+				return schema.Errorf(schema.Invalid, "--role %q: want read or exec", role)
+			}
+			return p.createOperator(c, args[0], role, dir)
+		},
+	}
+	create.Flags().StringVar(&role, "role", "", "read or exec")
+	create.Flags().StringVar(&dir, "out", "", "folder to write into; that of the nats client without")
+	c.AddCommand(create)
+	return c
+}
+
+func (p *program) createOperator(c *cobra.Command, name, role, dir string) error {
+	keys, err := nkeys.CreateUser()
+	if err != nil {
+		return schema.Wrap(schema.Internal, err, "make a key")
+	}
+	public, err := keys.PublicKey()
+	if err != nil {
+		return schema.Wrap(schema.Internal, err, "make a key")
+	}
+	seed, err := keys.Seed()
+	if err != nil {
+		return schema.Wrap(schema.Internal, err, "make a key")
+	}
+	var o api.Operator
+	if err := p.call(c.Context(), api.GroupWrite, "CreateOperator", api.OperatorParams{Name: name, Role: role, NKey: public}, &o); err != nil {
+		return err
+	}
+	if dir == "" {
+		dir = home(p.env, "nats", "context")
+	}
+	keyFile, contextFile := filepath.Join(dir, "berth-"+name+".nk"), filepath.Join(dir, "berth-"+name+".json")
+	text, err := json.MarshalIndent(natsContext{Description: "Berth, " + role, URL: o.URL, NKey: keyFile, InboxPrefix: o.InboxPrefix}, "", "  ")
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(keyFile, append(seed, '\n'), 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(contextFile, append(text, '\n'), 0o600)
+	}
+	if err != nil {
+		return schema.Errorf(schema.Failed, "write the context: %v", err)
+	}
+	if p.asJSON {
+		return p.printJSON(map[string]string{"context": "berth-" + name, "file": contextFile, "key": keyFile, "url": o.URL})
+	}
+	fmt.Fprintf(p.out, "nats --context berth-%s stream ls\n", name)
+	return nil
+}
+
+func (p *program) hooksCommand() *cobra.Command {
+	c := &cobra.Command{Use: "hooks", Aliases: []string{"deliveries"}, Short: "Webhook deliveries and their verdicts"}
+	var limit int
+	list := &cobra.Command{
+		Use: "ls", Aliases: []string{"list"}, Short: "List deliveries, newest first", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var all []schema.Delivery
+			if err := p.call(c.Context(), api.GroupRead, "ListDeliveries", map[string]int{"limit": limit}, &all); err != nil {
+				return err
+			}
+			if p.asJSON {
+				return p.printJSON(all)
+			}
+			var rows [][]string
+			for _, d := range all {
+				rows = append(rows, []string{d.ID, when(d.Received), string(d.Verdict), d.Target.Name, d.Forge, d.Event, brief(first(d.Reason, d.Cause.Message))})
+			}
+			return p.table([]string{"DELIVERY", "WHEN", "VERDICT", "TARGET", "FROM", "EVENT", "WHY"}, rows)
+		},
+	}
+	list.Flags().IntVar(&limit, "limit", 20, "how many")
+	again := &cobra.Command{
+		Use: "redeliver DELIVERY", Short: "Handle a delivery as if it came again", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			var d schema.Delivery
+			if err := p.call(c.Context(), api.GroupExecute, "Redeliver", map[string]string{"id": args[0]}, &d); err != nil {
+				return err
+			}
+			if p.asJSON {
+				return p.printJSON(d)
+			}
+			fmt.Fprintf(p.out, "%s %s %s\n", d.Verdict, d.Reason, d.Run)
+			return nil
+		},
+	}
+	c.AddCommand(list, again)
+	return c
+}
+
+func first(list ...string) string {
+	for _, s := range list {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}

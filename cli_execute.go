@@ -1,0 +1,358 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"berth/core/api"
+	"berth/schema"
+)
+
+// offered is a request as core describes it.
+type offered struct {
+	Group   api.Group
+	Name    string
+	Aliases []string
+	Doc     string
+	Needs   string
+	Params  []api.Param
+	Example map[string]any
+}
+
+func (p *program) executeCommand() *cobra.Command {
+	var noWait, yes bool
+	c := &cobra.Command{
+		Use: "execute REQUEST [ARGUMENT…]", Aliases: []string{"x", "send"}, Short: "Ask core for anything it can do, by its name",
+		Long: `Ask core for anything it can do: every request of the API in kebab-case. Required
+parameters, then the others, are arguments in the order core lists them; the last
+list takes all that is left. Each can also be given as --name value.
+
+"berth execute" alone lists what there is; "berth execute REQUEST --help" explains
+one. Executions are watched until they end.`,
+		Example: `  berth execute restart-stack web
+  berth execute stop-stack web --stop-time 30 -y
+  berth execute batch-deploy-stack 'web-*' -y
+  berth execute get-stack web          reads print JSON`,
+		DisableFlagParsing: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			in, err := p.parseExecute(c, args)
+			if err != nil {
+				return err
+			}
+			return p.execute(c, in)
+		},
+	}
+	// For --help and completions only: what follows the request is parsed by its parameters.
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVar(&noWait, "no-wait", false, "only start, do not watch")
+	return c
+}
+
+// typed is what was typed after `execute`.
+type typed struct {
+	request           string
+	args              []string
+	named             map[string][]string
+	yes, noWait, help bool
+}
+
+// parseExecute splits what was typed. Flags may stand anywhere.
+func (p *program) parseExecute(c *cobra.Command, args []string) (typed, error) {
+	in := typed{named: map[string][]string{}}
+	for len(args) > 0 {
+		arg := args[0]
+		args = args[1:]
+		if !strings.HasPrefix(arg, "-") || arg == "-" || isNumber(arg) {
+			if in.request == "" {
+				in.request = arg
+			} else {
+				in.args = append(in.args, arg)
+			}
+			continue
+		}
+		if arg == "--" {
+			in.args = append(in.args, args...)
+			break
+		}
+		name, value, given := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		switch name {
+		case "y", "yes":
+			in.yes = true
+			continue
+		case "no-wait":
+			in.noWait = true
+			continue
+		case "json":
+			p.asJSON = true
+			continue
+		case "h", "help":
+			in.help = true
+			continue
+		}
+		if !given && len(args) > 0 && (!strings.HasPrefix(args[0], "-") || isNumber(args[0])) {
+			value, args, given = args[0], args[1:], true
+		}
+		if known, err := p.client.take(name, value); known || err != nil {
+			if err != nil {
+				return in, err
+			}
+			continue
+		}
+		if !given {
+			value = "true"
+		}
+		in.named[strings.ReplaceAll(name, "-", "_")] = append(in.named[strings.ReplaceAll(name, "-", "_")], value)
+	}
+	_ = c
+	return in, nil
+}
+
+// take reads the flags that every client verb has.
+func (f *clientFlags) take(name, value string) (bool, error) {
+	to := map[string]*string{
+		"a": &f.host, "host": &f.host, "k": &f.key, "key": &f.key, "s": &f.secret, "secret": &f.secret, "pin": &f.pin,
+		"p": &f.profile, "profile": &f.profile,
+	}[name]
+	if to == nil {
+		return false, nil
+	}
+	if value == "" {
+		return true, schema.Errorf(schema.Invalid, "--%s needs a value", name)
+	}
+	*to = value
+	return true, nil
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil
+}
+
+// aliases of km's for executions.
+func executionAlias(name string) string {
+	switch name {
+	case "stack", "st":
+		return "deploy-stack"
+	case "procedure", "pr":
+		return "run-procedure"
+	case "clone":
+		return "clone-repo"
+	}
+	return name
+}
+
+// kebab turns DeployStack into deploy-stack.
+func kebab(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 {
+			b.WriteByte('-')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
+func (p *program) execute(c *cobra.Command, in typed) error {
+	if in.request == "" && in.help {
+		return c.Help()
+	}
+	var rows []offered
+	if err := p.call(c.Context(), api.GroupRead, "ListRequests", nil, &rows); err != nil {
+		return err
+	}
+	if in.request == "" {
+		return p.listRequests(rows)
+	}
+	found, err := findRequest(rows, executionAlias(in.request))
+	if err != nil {
+		return err
+	}
+	if in.help {
+		p.explain(found)
+		return nil
+	}
+	params, err := bind(found, in)
+	if err != nil {
+		return err
+	}
+	if found.Group != api.GroupRead && !in.yes {
+		text, _ := json.Marshal(params) // plain values
+		if err := p.confirm(fmt.Sprintf("%s %s?", found.Name, text)); err != nil {
+			return err
+		}
+	}
+	return p.perform(c.Context(), found, params, in.noWait)
+}
+
+// perform asks core, and watches what that started.
+func (p *program) perform(ctx context.Context, r offered, params map[string]any, noWait bool) error {
+	var raw json.RawMessage
+	if err := p.call(ctx, r.Group, r.Name, params, &raw); err != nil {
+		return err
+	}
+	if r.Group == api.GroupExecute {
+		started, err := updates(raw)
+		if err != nil {
+			return err
+		}
+		started = slices.DeleteFunc(started, func(u api.Update) bool { return u.ID == nil })
+		if len(started) > 0 {
+			return p.watch(ctx, started, noWait)
+		}
+	}
+	var v any
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return schema.Wrap(schema.Internal, err, "read the answer of %s", r.Name)
+	}
+	return p.printJSON(v)
+}
+
+func findRequest(rows []offered, name string) (offered, error) {
+	var names []string
+	for _, r := range rows {
+		if kebab(r.Name) == name || r.Name == name {
+			return r, nil
+		}
+		names = append(names, kebab(r.Name))
+		for _, a := range r.Aliases {
+			if kebab(a) == name {
+				return r, nil
+			}
+		}
+	}
+	if near := schema.Nearest(name, names); near != "" {
+		return offered{}, schema.Errorf(schema.Invalid, "unknown request %q: did you mean %s?", name, near)
+	}
+	return offered{}, schema.Errorf(schema.Invalid, "unknown request %q: `berth execute` lists all", name)
+}
+
+// bind makes the parameters of what was typed.
+func bind(r offered, in typed) (map[string]any, error) {
+	out := map[string]any{}
+	for name, values := range in.named {
+		at := slices.IndexFunc(r.Params, func(q api.Param) bool { return q.Name == name || contains(q.Aliases, name) })
+		if at < 0 {
+			return nil, schema.Errorf(schema.Invalid, "%s has no parameter --%s", kebab(r.Name), strings.ReplaceAll(name, "_", "-"))
+		}
+		v, err := convert(r.Params[at], values)
+		if err != nil {
+			return nil, err
+		}
+		out[r.Params[at].Name] = v
+	}
+	args := in.args
+	for _, required := range []bool{true, false} {
+		for _, q := range r.Params {
+			if q.Required != required || out[q.Name] != nil || len(args) == 0 {
+				continue
+			}
+			n := 1
+			if q.Type == "array" {
+				n = len(args)
+			}
+			v, err := convert(q, args[:n])
+			if err != nil {
+				return nil, err
+			}
+			out[q.Name], args = v, args[n:]
+		}
+	}
+	if len(args) > 0 {
+		return nil, schema.Errorf(schema.Invalid, "%s: too many arguments: %s", kebab(r.Name), strings.Join(args, " "))
+	}
+	for _, q := range r.Params {
+		if q.Required && out[q.Name] == nil {
+			return nil, schema.Errorf(schema.Invalid, "%s: %s is missing: %s", kebab(r.Name), q.Name, usage(r))
+		}
+	}
+	return out, nil
+}
+
+// convert turns typed texts into the value of a parameter.
+func convert(q api.Param, values []string) (any, error) {
+	text := values[len(values)-1]
+	bad := func(want string) error {
+		return schema.Errorf(schema.Invalid, "%s %q: want %s", q.Name, text, want)
+	}
+	switch q.Type {
+	case "array":
+		return values, nil
+	case "integer":
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, bad("a whole number")
+		}
+		return n, nil
+	case "number":
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, bad("a number")
+		}
+		return n, nil
+	case "boolean":
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return nil, bad("true or false")
+		}
+		return b, nil
+	case "object", "any":
+		var v any
+		if json.Unmarshal([]byte(text), &v) != nil {
+			if q.Type == "any" {
+				return text, nil
+			}
+			return nil, bad(`JSON, like {"key": "value"}`)
+		}
+		return v, nil
+	}
+	return text, nil
+}
+
+func usage(r offered) string {
+	parts := []string{"berth execute " + kebab(r.Name)}
+	for _, required := range []bool{true, false} {
+		for _, q := range r.Params {
+			name := strings.ToUpper(q.Name)
+			if q.Type == "array" {
+				name += "…"
+			}
+			switch {
+			case q.Required && required:
+				parts = append(parts, name)
+			case !q.Required && !required:
+				parts = append(parts, "["+name+"]")
+			}
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+func (p *program) explain(r offered) {
+	fmt.Fprintf(p.out, "%s\n\n%s\nNeeds: %s\n", r.Doc, usage(r), r.Needs)
+	for _, q := range r.Params {
+		fmt.Fprintf(p.out, "  --%-16s %-8s %s\n", strings.ReplaceAll(q.Name, "_", "-"), q.Type, q.Doc)
+	}
+}
+
+func (p *program) listRequests(rows []offered) error {
+	if p.asJSON {
+		return p.printJSON(rows)
+	}
+	var lines [][]string
+	for _, g := range []api.Group{api.GroupExecute, api.GroupRead, api.GroupWrite} {
+		for _, r := range rows {
+			if r.Group == g {
+				lines = append(lines, []string{kebab(r.Name), string(r.Group), r.Doc})
+			}
+		}
+	}
+	return p.table([]string{"REQUEST", "GROUP", "WHAT IT DOES"}, lines)
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"berth/core/api"
+	"berth/schema"
+)
+
+// follow prints what happens to a run and to all it started, as it comes.
+type follow struct {
+	p      *program
+	colour bool
+	lines  bool // print items as JSON lines instead
+	runs   map[string]*schema.Run
+	steps  map[string]schema.RunState // run and step
+	names  map[string]string          // of what a command works on
+	next   map[string]int             // index of the next entry of a command
+}
+
+func newFollow(p *program) *follow {
+	return &follow{
+		p: p, colour: terminal(p.out) && p.env("NO_COLOR") == "", runs: map[string]*schema.Run{},
+		steps: map[string]schema.RunState{}, names: map[string]string{}, next: map[string]int{},
+	}
+}
+
+func (f *follow) item(i api.StreamItem) error {
+	if i.Run != nil {
+		before := f.runs[i.Run.ID]
+		f.runs[i.Run.ID] = i.Run
+		if !f.p.asJSON {
+			f.run(before, i.Run)
+		}
+	}
+	if i.Output != nil && !f.p.asJSON {
+		f.output(*i.Output)
+	}
+	if !f.lines {
+		return nil
+	}
+	b, err := json.Marshal(i)
+	if err == nil {
+		_, err = fmt.Fprintln(f.p.out, string(b))
+	}
+	return err
+}
+
+// run prints how a run went on.
+func (f *follow) run(before, r *schema.Run) {
+	title := fmt.Sprintf("#%d %s %s", r.Number, r.Action, r.Target.Name)
+	if before == nil {
+		f.say("▸", title, startedBy(r), "36")
+	}
+	for _, s := range r.Steps {
+		if s.Command != "" {
+			f.names[s.Command] = r.Target.Name
+		}
+		key := r.ID + "/" + s.Name
+		if f.steps[key] == s.State {
+			continue
+		}
+		f.steps[key] = s.State
+		if s.State == schema.StateWaiting && s.Note != "" {
+			f.say("…", r.Target.Name, s.Note, "33")
+		}
+	}
+	if before != nil && before.State == r.State || !r.State.Terminal() {
+		return
+	}
+	text := fmt.Sprintf("%s in %s", r.State, took(r))
+	if w := why(r); w != "-" {
+		text += " · " + w
+	}
+	colour := "32"
+	if !r.State.Good() {
+		colour = "31"
+	}
+	f.say(mark(r.State), title, text, colour)
+}
+
+func startedBy(r *schema.Run) string {
+	text := by(r)
+	if r.Cause.Commit != "" {
+		text += " · " + r.Cause.Commit[:min(7, len(r.Cause.Commit))] + " " + r.Cause.Message
+	}
+	return text
+}
+
+// mark is a state as one character.
+func mark(s schema.RunState) string {
+	switch s {
+	case schema.StateSucceeded:
+		return "✓"
+	case schema.StateWarning:
+		return "!"
+	case schema.StateFailed:
+		return "✗"
+	case schema.StateCanceled, schema.StateSuperseded:
+		return "⊘"
+	case schema.StateRunning:
+		return "▸"
+	default:
+		return "…"
+	}
+}
+
+func (f *follow) say(mark, title, text, colour string) {
+	if f.colour {
+		mark, title = "\x1b["+colour+"m"+mark, title+"\x1b[0m"
+	}
+	fmt.Fprintf(f.p.out, "%s %s  %s\n", mark, title, text)
+}
+
+// output prints the lines of a chunk, each once.
+func (f *follow) output(o schema.Output) {
+	name := f.names[o.Command]
+	if name == "" {
+		name = o.Step
+	}
+	for i, e := range o.Entries {
+		if o.First+i < f.next[o.Command] {
+			continue
+		}
+		f.next[o.Command] = o.First + i + 1
+		text := e.Text
+		if e.ID != "" {
+			text = e.ID + " " + text
+		}
+		switch e.Kind {
+		case schema.EntryPhase:
+			if e.State != schema.PhaseRunning {
+				text = e.Phase + " " + string(e.State) + " " + e.Text
+			} else {
+				continue
+			}
+		case schema.EntryProgress:
+			continue
+		case schema.EntryCut:
+			text = "… " + text
+		case schema.EntryLine, schema.EntryState:
+		}
+		fmt.Fprintf(f.p.out, "  %s │ %s\n", f.dim(name+" "+time.UnixMilli(e.At).Format(time.TimeOnly)), text)
+	}
+}
+
+func (f *follow) dim(s string) string {
+	if f.colour {
+		return "\x1b[2m" + s + "\x1b[0m"
+	}
+	return s
+}

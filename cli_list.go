@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"berth/core/api"
+	"berth/schema"
+)
+
+// item is a resource in a list, of any kind.
+type item struct {
+	ID, Name string
+	Tags     []string
+	Info     struct {
+		State    string
+		Server   string `json:"server_name"`
+		Status   string
+		Version  string
+		Repo     string
+		Branch   string
+		Hash     string `json:"cloned_hash"`
+		Deployed string `json:"deployed_hash"`
+		Stages   int
+		LastRun  int64 `json:"last_run_at"`
+	}
+}
+
+// kindTable is a kind that can be listed.
+type kindTable struct {
+	kind, request string
+	aliases       []string
+	header        []string
+	row           func(i item) []string
+}
+
+func kindTables() []kindTable {
+	return []kindTable{
+		{"servers", "ListServers", []string{"server", "sv"}, []string{"SERVER", "STATE", "VERSION"}, func(i item) []string {
+			return []string{i.Name, i.Info.State, i.Info.Version}
+		}},
+		{"stacks", "ListStacks", []string{"stack", "st"}, []string{"STACK", "STATE", "SERVER", "COMMIT"}, func(i item) []string {
+			return []string{i.Name, i.Info.State, i.Info.Server, i.Info.Deployed}
+		}},
+		{"repos", "ListRepos", []string{"repo", "rp"}, []string{"REPO", "STATE", "SERVER", "BRANCH", "COMMIT"}, func(i item) []string {
+			return []string{i.Name, i.Info.State, i.Info.Server, i.Info.Branch, i.Info.Hash}
+		}},
+		{"procedures", "ListProcedures", []string{"procedure", "pr"}, []string{"PROCEDURE", "STATE", "STAGES", "LAST RUN"}, func(i item) []string {
+			return []string{i.Name, i.Info.State, fmt.Sprint(i.Info.Stages), when(i.Info.LastRun)}
+		}},
+	}
+}
+
+func (p *program) listCommand() *cobra.Command {
+	var tags []string
+	c := &cobra.Command{
+		Use: "list [servers|stacks|repos|procedures|variables]", Aliases: []string{"ls"}, Short: "List what is declared, and how it is",
+		Args: cobra.MaximumNArgs(1), ValidArgs: []string{"servers", "stacks", "repos", "procedures", "variables"},
+		Example: "  berth list\n  berth list stacks --tag prod\n  berth list servers --json",
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 && strings.HasPrefix(args[0], "var") {
+				return p.listVariables(c.Context())
+			}
+			for i, k := range kindTables() {
+				if len(args) == 1 && args[0] != k.kind && !contains(k.aliases, args[0]) {
+					continue
+				}
+				if err := p.list(c.Context(), k, tags, len(args) == 0 && i > 0); err != nil {
+					return err
+				}
+				if len(args) == 1 {
+					return nil
+				}
+			}
+			if len(args) == 1 {
+				return schema.Errorf(schema.Invalid, "unknown kind %q: servers, stacks, repos, procedures or variables", args[0])
+			}
+			return nil
+		},
+	}
+	c.Flags().StringSliceVarP(&tags, "tag", "t", nil, "only those with the tag")
+	return c
+}
+
+func (p *program) list(ctx context.Context, k kindTable, tags []string, gap bool) error {
+	params := map[string]any{"limit": 0, "query": map[string]any{"tags": append([]string{}, tags...)}}
+	var raw json.RawMessage
+	if err := p.call(ctx, api.GroupRead, k.request, params, &raw); err != nil {
+		return err
+	}
+	if p.asJSON {
+		var v any
+		if err := json.Unmarshal(raw, &v); err != nil {
+			return schema.Wrap(schema.Internal, err, "read the answer of %s", k.request)
+		}
+		return p.printJSON(v)
+	}
+	var items []item
+	if err := json.Unmarshal(raw, &items); err != nil {
+		return schema.Wrap(schema.Internal, err, "read the answer of %s", k.request)
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	if gap {
+		fmt.Fprintln(p.out)
+	}
+	var rows [][]string
+	for _, i := range items {
+		rows = append(rows, k.row(i))
+	}
+	return p.table(k.header, rows)
+}
+
+func (p *program) listVariables(ctx context.Context) error {
+	var list []struct {
+		Name, Value, Description string
+		IsSecret                 bool `json:"is_secret"`
+	}
+	if err := p.call(ctx, api.GroupRead, "ListVariables", nil, &list); err != nil {
+		return err
+	}
+	if p.asJSON {
+		return p.printJSON(list)
+	}
+	var rows [][]string
+	for _, v := range list {
+		rows = append(rows, []string{v.Name, brief(v.Value), v.Description})
+	}
+	return p.table([]string{"VARIABLE", "VALUE", "DESCRIPTION"}, rows)
+}
+
+// names completes an argument with the names of a kind's resources.
+func (p *program) names(request string) cobra.CompletionFunc {
+	return func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		var items []item
+		if p.call(c.Context(), api.GroupRead, request, map[string]any{"limit": 0}, &items) != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var out []string
+		for _, i := range items {
+			out = append(out, i.Name)
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// when is a time as people read it; ms is unix milliseconds.
+func when(ms int64) string {
+	if ms == 0 {
+		return "-"
+	}
+	return time.UnixMilli(ms).Format("2006-01-02 15:04:05")
+}

@@ -1,0 +1,389 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"berth/core/api"
+	"berth/schema"
+)
+
+// waitFlags say whether to watch what was started.
+type waitFlags struct{ noWait bool }
+
+func (f *waitFlags) offer(c *cobra.Command) {
+	c.Flags().BoolVar(&f.noWait, "no-wait", false, "only start, do not watch")
+}
+
+func (p *program) deployCommand() *cobra.Command {
+	var f waitFlags
+	var services []string
+	var ifChanged bool
+	var yes bool
+	c := &cobra.Command{
+		Use: "deploy STACK…", Short: "Deploy stacks and watch", Args: cobra.MinimumNArgs(1), ValidArgsFunction: p.names("ListStacks"),
+		Long:    "Deploy stacks and watch until they are done. A name with * or ? stands for all that match.",
+		Example: "  berth deploy web\n  berth deploy 'edge-*' --if-changed\n  berth deploy web --service proxy",
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 1 && (args[0] == "stack" || args[0] == "st") { // as km writes it
+				args = args[1:]
+			}
+			request := "DeployStack"
+			if ifChanged {
+				request = "DeployStackIfChanged"
+			}
+			var started []api.Update
+			for _, name := range args {
+				list, err := p.start(c.Context(), request, "stack", name, services)
+				if err != nil {
+					return err
+				}
+				started = append(started, list...)
+			}
+			return p.watch(c.Context(), started, f.noWait)
+		},
+	}
+	c.Flags().StringSliceVar(&services, "service", nil, "only these services")
+	c.Flags().BoolVar(&ifChanged, "if-changed", false, "only what changed since the last good deploy")
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "accepted for scripts; nothing is asked")
+	f.offer(c)
+	return c
+}
+
+// start starts an execution on a resource, or on all that match a pattern.
+func (p *program) start(ctx context.Context, request, param, name string, services []string) ([]api.Update, error) {
+	if !strings.ContainsAny(name, "*?\\") {
+		params := map[string]any{param: name}
+		if len(services) > 0 {
+			params["services"] = services
+		}
+		var u api.Update
+		err := p.call(ctx, api.GroupExecute, request, params, &u)
+		return []api.Update{u}, err
+	}
+	var raw json.RawMessage
+	if err := p.call(ctx, api.GroupExecute, "Batch"+request, map[string]any{"pattern": name}, &raw); err != nil {
+		return nil, err
+	}
+	list, err := updates(raw)
+	if err == nil && len(list) == 0 {
+		err = schema.Errorf(schema.NotFound, "no %s matches %q", param, name)
+	}
+	return list, err
+}
+
+// updates reads the answer of an execution: one Update, or the items of a batch.
+func updates(raw json.RawMessage) ([]api.Update, error) {
+	var one api.Update
+	if json.Unmarshal(raw, &one) == nil && one.Status != "" {
+		return []api.Update{one}, nil
+	}
+	var items []struct {
+		Status string
+		Data   json.RawMessage
+	}
+	if err := json.Unmarshal(raw, &items); err != nil {
+		return nil, nil //nolint:nilerr // it started nothing: the answer is for the user as it is
+	}
+	var out []api.Update
+	var failed []error
+	for _, i := range items {
+		var u api.Update
+		var bad struct {
+			Name  string
+			Error struct{ Error string }
+		}
+		if i.Status == "Ok" && json.Unmarshal(i.Data, &u) == nil {
+			out = append(out, u)
+		} else if json.Unmarshal(i.Data, &bad) == nil {
+			failed = append(failed, schema.Errorf(schema.Failed, "%s: %s", bad.Name, bad.Error.Error))
+		}
+	}
+	return out, errors.Join(failed...)
+}
+
+func (p *program) runCommand() *cobra.Command {
+	var f waitFlags
+	var yes bool
+	c := &cobra.Command{
+		Use: "run PROCEDURE", Short: "Run a procedure and watch", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: p.names("ListProcedures"),
+		Example: "  berth run nightly\n  berth run nightly --no-wait",
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 2 { // as km writes it: run procedure NAME
+				if args[0] != "procedure" && args[0] != "pr" {
+					return schema.Errorf(schema.Invalid, "run one procedure at a time; for other executions: berth execute %s %s", args[0], args[1])
+				}
+				args = args[1:]
+			}
+			started, err := p.start(c.Context(), "RunProcedure", "procedure", args[0], nil)
+			if err != nil {
+				return err
+			}
+			return p.watch(c.Context(), started, f.noWait)
+		},
+	}
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "accepted for scripts; nothing is asked")
+	f.offer(c)
+	return c
+}
+
+// watch follows runs to their ends, one after the other, and fails when one did.
+func (p *program) watch(ctx context.Context, started []api.Update, noWait bool) error {
+	if noWait {
+		if p.asJSON {
+			return p.printJSON(started)
+		}
+		for _, u := range started {
+			fmt.Fprintln(p.out, u.ID.OID)
+		}
+		return nil
+	}
+	c, err := p.api()
+	if err != nil {
+		return err
+	}
+	worst := schema.StateSucceeded
+	var runs []*schema.Run
+	for _, u := range started {
+		if u.ID == nil {
+			continue
+		}
+		f := newFollow(p)
+		if err := c.Follow(ctx, u.ID.OID, f.item); err != nil {
+			if ctx.Err() != nil {
+				return schema.Errorf(schema.Canceled, "no longer watched; it goes on: berth runs cancel %s ends it", u.ID.OID)
+			}
+			return err
+		}
+		root := f.runs[u.ID.OID]
+		runs = append(runs, root)
+		if !root.State.Good() {
+			worst = root.State
+		}
+	}
+	if p.asJSON {
+		if err := p.printJSON(runs); err != nil {
+			return err
+		}
+	}
+	return ended(worst)
+}
+
+// ended is the exit of a command whose run ended in a state.
+func ended(s schema.RunState) error {
+	switch s {
+	case schema.StateCanceled, schema.StateSuperseded:
+		return &exitError{schema.Canceled.ExitCode()}
+	case schema.StateFailed:
+		return &exitError{schema.Failed.ExitCode()}
+	default:
+		return nil
+	}
+}
+
+func (p *program) runsCommand() *cobra.Command {
+	c := &cobra.Command{Use: "runs", Aliases: []string{"history"}, Short: "What happened and what happens", Args: cobra.NoArgs}
+	list := p.runsList()
+	c.RunE = list.RunE
+	c.Flags().AddFlagSet(list.Flags())
+	c.AddCommand(list, p.runsShow(), p.runsLogs(), p.runsCancel())
+	return c
+}
+
+func (p *program) runsList() *cobra.Command {
+	var q struct {
+		Kind    string   `json:"kind,omitempty"`
+		Target  string   `json:"target,omitempty"`
+		Action  string   `json:"action,omitempty"`
+		Text    string   `json:"text,omitempty"`
+		Commit  string   `json:"commit,omitempty"`
+		Parent  string   `json:"parent,omitempty"`
+		States  []string `json:"states,omitempty"`
+		Pending bool     `json:"pending,omitempty"`
+		Limit   int      `json:"limit,omitempty"`
+	}
+	var all bool
+	c := &cobra.Command{
+		Use: "ls", Aliases: []string{"list"}, Short: "List runs, newest first", Args: cobra.NoArgs,
+		Example: "  berth runs\n  berth runs ls --kind stack --target web\n  berth runs ls --state failed --limit 10",
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !all && q.Kind == "" {
+				q.Parent = "-"
+			}
+			var runs []*schema.Run
+			if err := p.call(c.Context(), api.GroupRead, "ListRuns", q, &runs); err != nil {
+				return err
+			}
+			if p.asJSON {
+				return p.printJSON(runs)
+			}
+			var rows [][]string
+			for _, r := range runs {
+				rows = append(rows, []string{fmt.Sprint(r.Number), string(r.State), r.Action, r.Target.Name, when(r.Queued), took(r), by(r), brief(why(r))})
+			}
+			return p.table([]string{"RUN", "STATE", "ACTION", "TARGET", "WHEN", "TOOK", "BY", "WHY"}, rows)
+		},
+	}
+	fs := c.Flags()
+	fs.StringVar(&q.Kind, "kind", "", "kind of the target")
+	fs.StringVar(&q.Target, "target", "", "name of the target; needs --kind")
+	fs.StringVar(&q.Action, "action", "", "name of the execution")
+	fs.StringVar(&q.Text, "text", "", "part of action, target or message")
+	fs.StringVar(&q.Commit, "commit", "", "beginning of the commit")
+	fs.StringSliceVar(&q.States, "state", nil, "queued, waiting, running, succeeded, warning, failed, canceled, superseded")
+	fs.BoolVar(&q.Pending, "pending", false, "only those that have not ended")
+	fs.IntVar(&q.Limit, "limit", 20, "how many")
+	fs.BoolVar(&all, "all", false, "also those that another run started")
+	return c
+}
+
+func took(r *schema.Run) string {
+	return r.Took(time.Now()).Round(10 * time.Millisecond).String()
+}
+
+// by says who started a run.
+func by(r *schema.Run) string {
+	if r.Cause.By != "" {
+		return r.Cause.By + " (" + r.Cause.Kind + ")"
+	}
+	return r.Actor.Name
+}
+
+// why is the sentence that explains a run best.
+func why(r *schema.Run) string {
+	switch {
+	case r.Problem != nil:
+		return r.Problem.Text
+	case r.Decision != nil:
+		return r.Decision.Reason
+	case r.Note != "":
+		return r.Note
+	case r.Message != "":
+		return r.Message
+	case r.Cause.Message != "":
+		return r.Cause.Message
+	}
+	return "-"
+}
+
+func (p *program) runsShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show RUN", Short: "Show a run with its stages and steps", Args: cobra.ExactArgs(1), Example: "  berth runs show 42",
+		RunE: func(c *cobra.Command, args []string) error {
+			var r schema.Run
+			if err := p.call(c.Context(), api.GroupRead, "GetRun", map[string]string{"id": args[0]}, &r); err != nil {
+				return err
+			}
+			if p.asJSON {
+				return p.printJSON(r)
+			}
+			p.printRun(&r)
+			return nil
+		},
+	}
+}
+
+func (p *program) printRun(r *schema.Run) {
+	line := func(name, text string) {
+		if text != "" && text != "-" {
+			fmt.Fprintf(p.out, "%-9s %s\n", name, text)
+		}
+	}
+	line("Run", fmt.Sprintf("#%d %s %s (%s)", r.Number, r.Action, r.Target.Name, r.ID))
+	line("State", string(r.State))
+	line("Why", why(r))
+	line("By", by(r))
+	line("Cause", strings.TrimSpace(r.Cause.Kind+" "+r.Cause.Repo+" "+r.Cause.Ref))
+	line("Commit", strings.TrimSpace(r.Commit+" "+r.Message))
+	line("Queued", when(r.Queued))
+	line("Took", took(r))
+	if r.Decision != nil {
+		line("Decision", r.Decision.What+" "+strings.Join(r.Decision.Services, ", "))
+		for _, ch := range r.Decision.Changes {
+			line("", ch)
+		}
+	}
+	for _, s := range r.Steps {
+		name := s.Name
+		if s.Stage != "" {
+			name = s.Stage + " / " + name
+		}
+		text := string(s.State)
+		if s.Problem != nil {
+			text += ": " + s.Problem.Text
+		} else if s.Note != "" {
+			text += ": " + s.Note
+		}
+		fmt.Fprintf(p.out, "  %s %-30s %s\n", mark(s.State), name, text)
+		for _, ph := range s.Phases {
+			fmt.Fprintf(p.out, "      %-12s %-8s %s %s\n", ph.Name, ph.State, time.Duration(ph.Took)*time.Millisecond, ph.Note)
+		}
+	}
+}
+
+func (p *program) runsLogs() *cobra.Command {
+	var follow bool
+	c := &cobra.Command{
+		Use: "logs RUN", Short: "Print the output of a run and of all it started", Args: cobra.ExactArgs(1),
+		Example: "  berth runs logs 42\n  berth runs logs -f 42        until it ends; exits with its result",
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := p.api()
+			if err != nil {
+				return err
+			}
+			ctx := c.Context()
+			f := newFollow(p)
+			f.lines = p.asJSON
+			var root *schema.Run
+			stop := errors.New("all there is")
+			err = cl.Follow(ctx, args[0], func(i api.StreamItem) error {
+				if err := f.item(i); err != nil {
+					return err
+				}
+				if r := i.Run; r != nil && (r.ID == args[0] || fmt.Sprint(r.Number) == strings.TrimPrefix(args[0], "#")) {
+					root = r
+					if !follow {
+						return stop
+					}
+				}
+				return nil
+			})
+			if errors.Is(err, stop) {
+				return nil
+			}
+			if err != nil || root == nil || !follow {
+				return err
+			}
+			return ended(root.State)
+		},
+	}
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the run ends")
+	return c
+}
+
+func (p *program) runsCancel() *cobra.Command {
+	return &cobra.Command{
+		Use: "cancel RUN…", Short: "Ask runs and what they started to end", Args: cobra.MinimumNArgs(1), Example: "  berth runs cancel 42",
+		RunE: func(c *cobra.Command, args []string) error {
+			var done []api.Update
+			for _, id := range args {
+				var u api.Update
+				if err := p.call(c.Context(), api.GroupExecute, "CancelRun", map[string]string{"id": id}, &u); err != nil {
+					return err
+				}
+				done = append(done, u)
+			}
+			if p.asJSON {
+				return p.printJSON(done)
+			}
+			fmt.Fprintln(p.out, "Asked to end.")
+			return nil
+		},
+	}
+}

@@ -1,0 +1,384 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/spf13/pflag"
+
+	"berth/core"
+	"berth/schema"
+)
+
+// envOf is an environment of NAME=value.
+func envOf(kv ...string) (func(string) string, []string) {
+	return func(name string) string {
+		for _, e := range kv {
+			if k, v, _ := strings.Cut(e, "="); k == name {
+				return v
+			}
+		}
+		return ""
+	}, kv
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// loadCore reads the settings of core.
+func loadCore(t *testing.T, args, kv []string) (core.Config, error) {
+	t.Helper()
+	var c core.Config
+	s := coreSettings(&c)
+	fs := pflag.NewFlagSet("core", pflag.ContinueOnError)
+	s.flags(fs)
+	if err := fs.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	env, environ := envOf(append(kv, "HOME=/nonexistent")...)
+	return c, s.load(fs, env, environ)
+}
+
+func TestPrecedence(t *testing.T) {
+	file := write(t, "berth.toml", `
+listen = ":1"
+title = "from the file"
+sync = "100ms"
+trusted_proxy = ["10.0.0.0/8", "192.0.2.1"]
+webhook_secret = "from the file"
+
+[[git_provider]]
+domain = "git.example"
+https = false
+accounts = [{ username = "ada", token = "t0ken" }]
+`)
+	secret := write(t, "secret", "from a secret's file\n")
+	c, err := loadCore(t, []string{"--config", file, "--listen", ":3"}, []string{
+		"BERTH_LISTEN=:2", "KOMODO_WEBHOOK_SECRET_FILE=" + secret, "BERTH_ALLOW_PLAINTEXT=true", "KOMODO_INIT_ADMIN_USERNAME=ada", "KOMODO_TITLE=from the environment",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := core.Config{
+		Data: "/var/lib/berth", Listen: ":3", Title: "from the environment", Sync: 100 * time.Millisecond, AllowPlaintext: true,
+		WebhookSecret: "from a secret's file", AdminUsername: "ada",
+		Proxies:  []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
+		Accounts: core.Accounts{Git: []core.Account{{Provider: "git.example", Username: "ada", Token: "t0ken", HTTP: true}}},
+	}
+	if d := cmp.Diff(want, c, cmpopts.EquateComparable(netip.Prefix{}), cmpopts.IgnoreFields(core.Config{}, "Log", "Ready")); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestBadConfiguration(t *testing.T) {
+	for name, c := range map[string]struct {
+		file string
+		env  []string
+		want string
+	}{
+		"unknown key":         {file: "\nlissten = ':1'\n", want: "berth.toml:2: lissten: unknown key: did you mean listen?"},
+		"unknown table":       {file: "[[git_providers]]\ndomain='x'\n", want: "berth.toml:1: git_providers: unknown key: did you mean git_provider?"},
+		"unknown nested key":  {file: "[[git_provider]]\ndomain='x'\ntoken='y'\n", want: `berth.toml:1: git_provider: unknown key "token"`},
+		"duplicate key":       {file: "listen=':1'\nlisten=':2'\n", want: "berth.toml:2"},
+		"not TOML":            {file: "listen\n", want: "berth.toml:1"},
+		"wrong type":          {file: "listen = 5\n", want: "want a text"},
+		"bad sync":            {file: "sync = 'never'\n", want: `berth.toml:1: sync: "never": want "always" or a time`},
+		"bad proxy":           {env: []string{"BERTH_TRUSTED_PROXY=lan"}, want: `BERTH_TRUSTED_PROXY: "lan"`},
+		"bad bool":            {env: []string{"BERTH_ALLOW_PLAINTEXT=yep"}, want: "want true or false"},
+		"misspelt variable":   {env: []string{"BERTH_WEBHOOK_SECRT=x"}, want: "did you mean BERTH_WEBHOOK_SECRET?"},
+		"value and its file":  {env: []string{"BERTH_WEBHOOK_SECRET=x", "BERTH_WEBHOOK_SECRET_FILE=y"}, want: "both set"},
+		"missing secret file": {env: []string{"BERTH_WEBHOOK_SECRET_FILE=/nonexistent"}, want: "BERTH_WEBHOOK_SECRET_FILE"},
+		"missing config file": {env: []string{"BERTH_CONFIG=/nonexistent.toml"}, want: "/nonexistent.toml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := c.env
+			if c.file != "" {
+				env = append(env, "BERTH_CONFIG="+write(t, "berth.toml", c.file))
+			}
+			_, err := loadCore(t, nil, env)
+			if err == nil || !strings.Contains(err.Error(), c.want) || schema.CodeOf(err) != schema.Invalid {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+	if _, err := loadCore(t, nil, []string{"BERTH_PORT_9120_TCP=x", "BERTH_SERVICE_HOST=y", "BERTH_HOST=z", "BERTH_OF_MY_OWN=1"}); err != nil {
+		t.Errorf("what others put into the environment: %v", err)
+	}
+}
+
+// station is a core that command lines are run against.
+type station struct {
+	t    *testing.T
+	url  string
+	home string
+	env  []string
+}
+
+func newStation(t *testing.T) *station {
+	t.Helper()
+	s := &station{t: t, home: t.TempDir()}
+	ctx, cancel := context.WithCancel(t.Context())
+	ready, done := make(chan core.Info, 1), make(chan error, 1)
+	cfg := core.Config{
+		Data: t.TempDir(), Listen: "127.0.0.1:0", AdminUsername: "ada", AdminPassword: "correct horse", Version: "test",
+		Log: slog.New(slog.DiscardHandler), Ready: func(i core.Info) { ready <- i },
+	}
+	go func() { done <- core.Run(ctx, cfg) }()
+	select {
+	case i := <-ready:
+		s.url = i.URL
+	case err := <-done:
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// do runs a command line and returns its exit code and what it printed.
+func (s *station) do(args ...string) (code int, out, errs string) {
+	s.t.Helper()
+	var stdout, stderr bytes.Buffer
+	env, environ := envOf(append([]string{"HOME=" + s.home}, s.env...)...)
+	code = run(s.t.Context(), args, world{in: strings.NewReader(""), out: &stdout, err: &stderr, env: env, environ: environ})
+	return code, stdout.String(), stderr.String()
+}
+
+// ok runs a command line that must end well.
+func (s *station) ok(args ...string) string {
+	s.t.Helper()
+	code, out, errs := s.do(args...)
+	if code != 0 {
+		s.t.Fatalf("berth %s: exit code %d\n%s%s", strings.Join(args, " "), code, out, errs)
+	}
+	return out
+}
+
+const declared = `
+[[server]]
+name = "atlas"
+config.enabled = true
+
+[[stack]]
+name = "web"
+config.server = "atlas"
+config.file_contents = "services: {}"
+
+[[procedure]]
+name = "nap"
+[[procedure.config.stage]]
+name = "one"
+executions = [{ execution = { type = "Sleep", params = { duration_ms = 300 } } }]
+`
+
+func TestCommandLine(t *testing.T) {
+	s := newStation(t)
+	code, _, errs := s.do("list", "-a", s.url)
+	if code != 3 || !strings.Contains(errs, "berth login") {
+		t.Errorf("without a key: %d %s", code, errs)
+	}
+	s.ok("login", s.url, "--username", "ada", "--password-file", write(t, "pw", "correct horse\n"))
+	path := filepath.Join(s.home, ".config", "berth", "cli.toml")
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the kept key: %v %v", info, err)
+	}
+	file := write(t, "all.toml", declared)
+
+	if code, out, errs := s.do("apply", file); code != 2 || !strings.Contains(out, "+ stack web") || !strings.Contains(errs, "--yes") {
+		t.Errorf("apply with nobody to ask: %d %s %s", code, out, errs)
+	}
+	if out := s.ok("apply", "--yes", filepath.Dir(file)); !strings.Contains(out, "Applied.") {
+		t.Error(out)
+	}
+	if out := s.ok("apply", "--yes", file); !strings.Contains(out, "Nothing to change.") {
+		t.Error(out)
+	}
+	if out := s.ok("list"); !strings.Contains(out, "atlas") || !strings.Contains(out, "web") || !strings.Contains(out, "nap") {
+		t.Error(out)
+	}
+	var items []struct{ Name string }
+	if err := json.Unmarshal([]byte(s.ok("list", "stacks", "--json")), &items); err != nil || len(items) != 1 {
+		t.Errorf("%v %v", items, err)
+	}
+	if out := s.ok("run", "nap"); !strings.Contains(out, "✓ #1 RunProcedure nap") {
+		t.Error(out)
+	}
+	if out := s.ok("run", "procedure", "nap", "-y"); !strings.Contains(out, "✓ ") {
+		t.Error("as km writes it:", out)
+	}
+	if out := s.ok("runs"); !strings.Contains(out, "RunProcedure") || !strings.Contains(out, "succeeded") {
+		t.Error(out)
+	}
+	if out := s.ok("runs", "show", "1"); !strings.Contains(out, "one / ") {
+		t.Error(out)
+	}
+	if out := s.ok("runs", "logs", "-f", "1"); !strings.Contains(out, "✓ #1") {
+		t.Error(out)
+	}
+	id := strings.TrimSpace(s.ok("deploy", "web", "--no-wait"))
+	s.ok("runs", "cancel", id)
+	if code, _, _ := s.do("runs", "logs", "-f", id); code != schema.Canceled.ExitCode() {
+		t.Errorf("following a canceled run: exit code %d", code)
+	}
+	if code, _, errs := s.do("deploy", "wbe"); code != 4 || !strings.Contains(errs, `did you mean "web"?`) {
+		t.Errorf("an unknown stack: %d %s", code, errs)
+	}
+}
+
+func TestExecuteVerb(t *testing.T) {
+	s := newStation(t)
+	s.ok("login", s.url, "--username", "ada", "--password-file", write(t, "pw", "correct horse\n"))
+	s.ok("apply", "-y", write(t, "all.toml", declared))
+	for _, c := range []struct {
+		args      string
+		code      int
+		out, errs string
+	}{
+		{"execute sleep 10 -y", 0, "✓", ""},
+		{"x -y sleep --duration-ms 10", 0, "✓", ""},
+		{"x sleep 10", 2, "", "--yes"},
+		{"x sleep soon -y", 2, "", "want a whole number"},
+		{"x sleep -y", 2, "", "duration_ms is missing: berth execute sleep DURATION_MS"},
+		{"x sleep 1 2 -y", 2, "", "too many arguments"},
+		{"x sleep 1 --loud yes -y", 2, "", "no parameter --loud"},
+		{"x pr nap -y", 0, "✓", ""},
+		{"x get-stack web", 0, `"name": "web"`, ""},
+		{"x get-docker-containers-summary", 0, `"running": 0`, ""},
+		{"x GetVersion", 0, `"version": "test"`, ""},
+		{"x restrat-stack web -y", 2, "", "did you mean restart-stack?"},
+		{"x deploy-stack --help", 0, "berth execute deploy-stack STACK [SERVICES…] [STOP_TIME]", ""},
+		{"execute", 0, "batch-deploy-stack", ""},
+		{"execute --help", 0, "kebab-case", ""},
+		{"x update-resource-meta {\"type\":\"Stack\",\"id\":\"web\"} --description hello -y", 0, "{}", ""},
+		{"x batch-run-procedure none* -y", 0, "[]", ""},
+		{"x sleep 1 -y --no-wait --json", 0, `"operation": "Sleep"`, ""},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			code, out, errs := s.do(strings.Fields(c.args)...)
+			if code != c.code || !strings.Contains(out, c.out) || !strings.Contains(errs, c.errs) {
+				t.Errorf("exit code %d\n%s\n%s", code, out, errs)
+			}
+		})
+	}
+}
+
+func TestAdminVerbs(t *testing.T) {
+	s := newStation(t)
+	s.ok("login", s.url, "--username", "ada", "--password-file", write(t, "pw", "correct horse\n"))
+	line := s.ok("server", "join-token", "vault")
+	if !strings.HasPrefix(line, "berth periphery --core ") || strings.Count(line, "\n") != 1 {
+		t.Errorf("not one line: %q", line)
+	}
+	if out := s.ok("server", "ls"); !strings.Contains(out, "vault") {
+		t.Error(out)
+	}
+	s.ok("server", "revoke", "vault", "--yes")
+	out := s.ok("key", "create", "ci")
+	s.env = strings.Fields(out)
+	s.env = append(s.env, "BERTH_HOST="+s.url)
+	s.home = t.TempDir()
+	if out := s.ok("key", "ls"); !strings.Contains(out, "ci") || strings.Contains(out, "S_") {
+		t.Error(out)
+	}
+	s.ok("operator", "create", "ada", "--role", "read")
+	seed := filepath.Join(s.home, ".config", "nats", "context", "berth-ada.nk")
+	if info, err := os.Stat(seed); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info, err)
+	}
+	if code, _, _ := s.do("operator", "create", "eve", "--role", "root"); code != 2 {
+		t.Errorf("exit code %d", code)
+	}
+	s.ok("hooks", "ls")
+}
+
+func TestApplyNamesTheMistake(t *testing.T) {
+	s := newStation(t)
+	s.ok("login", s.url, "--username", "ada", "--password-file", write(t, "pw", "correct horse\n"))
+	code, out, errs := s.do("apply", "--yes", write(t, "bad.toml", "[[stack]]\nname = \"a\"\nname = \"b\"\n"))
+	if code != 2 || !strings.Contains(errs, "bad.toml:3") {
+		t.Errorf("%d %s %s", code, out, errs)
+	}
+	_, _, errs = s.do("apply", "--plan", write(t, "odd.toml", "[[stack]]\nname = \"a\"\nconfig.brunch = \"b\"\n"))
+	if !strings.Contains(errs, "warning: ") || !strings.Contains(errs, "did you mean branch") {
+		t.Error(errs)
+	}
+}
+
+func TestClientConfigIsStrict(t *testing.T) {
+	s := &station{t: t, home: t.TempDir()}
+	dir := filepath.Join(s.home, ".config", "berth")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"host = \"x\"\nkye = \"y\"\n":     "cli.toml:2: kye: unknown key",
+		"host = \"x\"\nhost = \"y\"\n":    "cli.toml:2",
+		"host = \"http://127.0.0.1:1\"\n": "berth login",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "cli.toml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, errs := s.do("list"); !strings.Contains(errs, want) {
+			t.Errorf("%q: %s", text, errs)
+		}
+	}
+}
+
+func TestKomodosOwnConfigIsRead(t *testing.T) {
+	env, environ := envOf("HOME=" + t.TempDir())
+	p := &program{world: world{env: env, environ: environ}}
+	dir := home(env, "komodo")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := "default_profile = \"h\"\ntable_borders = \"Horizontal\"\n[[profile]]\nname = \"home\"\naliases = [\"h\"]\nhost = \"https://komodo.lan\"\nkey = \"K_x_K\"\nsecret = \"S_x_S\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "komodo.cli.toml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, err := p.account()
+	if err != nil || a.Host != "https://komodo.lan" || a.Key != "K_x_K" || a.Secret != "S_x_S" {
+		t.Errorf("%+v %v", a, err)
+	}
+}
+
+func TestHelpTeaches(t *testing.T) {
+	s := &station{t: t, home: t.TempDir()}
+	for _, args := range [][]string{{"--help"}, {"apply", "--help"}, {"deploy", "--help"}, {"runs", "--help"}, {"up", "--help"}, {"periphery", "--help"}} {
+		if out := s.ok(args...); !strings.Contains(out, "berth ") || len(out) < 300 {
+			t.Errorf("berth %s: %s", strings.Join(args, " "), out)
+		}
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if out := s.ok("completion", shell); !strings.Contains(out, "berth") {
+			t.Errorf("no completion for %s", shell)
+		}
+	}
+	code, _, errs := s.do("nonsense")
+	if code != 2 || !strings.Contains(errs, `unknown command "nonsense"`) {
+		t.Errorf("%d %s", code, errs)
+	}
+	if !slices.Contains([]string{"dev\n"}, s.ok("version")) {
+		t.Error("no version")
+	}
+}
