@@ -307,7 +307,7 @@ func TestLiveUpdates(t *testing.T) {
 
 	p.visit("/stacks")
 	p.live()
-	p.do(chromedp.SendKeys(chromedp.CSS("#flt"), "tan"))
+	p.do(chromedp.SendKeys(chromedp.CSS("#flt"), "tando"))
 	p.until(`[...document.querySelectorAll("#stacks tbody tr")].filter(r => !r.hidden).length === 1`)
 	w.Change("stack", "", func() {
 		w.StackList[2].Services[0].State = "unhealthy"
@@ -315,7 +315,7 @@ func TestLiveUpdates(t *testing.T) {
 		w.StackList[2].LastRun = nil
 	})
 	p.until(`document.querySelector("#stacks").textContent.includes("degraded")`)
-	p.until(`document.activeElement.id === "flt" && document.activeElement.value === "tan" && [...document.querySelectorAll("#stacks tbody tr")].filter(r => !r.hidden).length === 1`)
+	p.until(`document.activeElement.id === "flt" && document.activeElement.value === "tando" && [...document.querySelectorAll("#stacks tbody tr")].filter(r => !r.hidden).length === 1`)
 	p.clean()
 }
 
