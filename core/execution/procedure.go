@@ -141,7 +141,10 @@ func (d *Deps) stage(ctx context.Context, r *run.Run, plan schema.Stage, st sche
 		return nil, err
 	}
 	t := &tally{}
-	cause := d.causeFor(ctx, r)
+	cause, err := d.causeFor(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	var g errgroup.Group
 	for i, ex := range st.Executions {
 		if !ex.Enabled {
@@ -152,8 +155,8 @@ func (d *Deps) stage(ctx context.Context, r *run.Run, plan schema.Stage, st sche
 	if err := g.Wait(); err != nil {
 		return t, err
 	}
-	state, note, err := schema.StateSucceeded, t.outcome().Note, t.err()
-	if err != nil {
+	state, note := schema.StateSucceeded, t.outcome().Note
+	if err = t.err(); err != nil {
 		state, note = schema.StateFailed, schema.SafeText(err)
 	}
 	return t, errors.Join(err, r.EndStage(ctx, plan.Name, state, note))
@@ -202,14 +205,22 @@ func (d *Deps) execute(ctx context.Context, r *run.Run, e execution, t *tally) e
 
 // causeFor is the cause that the children of a run are given: what caused the run,
 // and the commit that an earlier stage pulled, so that every stack of a repository
-// deploys the same one.
-func (d *Deps) causeFor(ctx context.Context, r *run.Run) schema.Cause {
+// deploys the same one. The run is noted to be of that commit.
+func (d *Deps) causeFor(ctx context.Context, r *run.Run) (schema.Cause, error) {
 	rec := r.Record()
 	cause := rec.Cause
-	if cause.Commit != "" {
-		return cause
+	if cause.Commit == "" {
+		d.pulled(ctx, r, &cause)
 	}
-	for _, s := range rec.Steps {
+	if cause.Commit == "" || rec.Commit != "" {
+		return cause, nil
+	}
+	return cause, r.Note(ctx, run.Note{Commit: cause.Commit, Message: cause.Message})
+}
+
+// pulled fills in the commit of the first repo that the run has pulled.
+func (d *Deps) pulled(ctx context.Context, r *run.Run, cause *schema.Cause) {
+	for _, s := range r.Record().Steps {
 		if s.Target.Kind != "repo" || s.State != schema.StateSucceeded {
 			continue
 		}
@@ -219,9 +230,9 @@ func (d *Deps) causeFor(ctx context.Context, r *run.Run) schema.Cause {
 		}
 		if repo, err := d.Resources.Repo(ctx, s.Target.ID); err == nil {
 			cause.Repo, cause.Ref, cause.Commit, cause.Message = repo.Config.Repo, repo.Config.Branch, child.Commit, child.Message
+			return
 		}
 	}
-	return cause
 }
 
 // CancelProcedure ends the runs of a procedure that go on, or the one named.
