@@ -375,30 +375,3 @@ func (b kindAPI) remove() Row {
 	r.Result = b.shape
 	return r
 }
-
-func (a *API) metaRow() Row {
-	type params struct {
-		Target      target    `json:"target" doc:"The resource."`
-		Description *string   `json:"description,omitempty" doc:"Free text; stays when absent."`
-		Template    *bool     `json:"template,omitempty" doc:"Only a pattern to copy from."`
-		Tags        *[]string `json:"tags,omitempty" doc:"Names or ids of tags; stay when absent."`
-	}
-	return Write(spec{
-		name: "UpdateResourceMeta", doc: "Change description, template flag and tags of a resource.", needs: access.CanEdit,
-		example: map[string]any{"target": map[string]any{"type": "Stack", "id": "my-stack"}, "tags": []string{"prod"}},
-	}, func(ctx context.Context, p params) (None, error) {
-		k, err := a.kindOf(p.Target.Type)
-		if err != nil {
-			return None{}, err
-		}
-		if p.Tags != nil {
-			names, err := a.tagNames(ctx, *p.Tags)
-			if err != nil {
-				return None{}, err
-			}
-			p.Tags = &names
-		}
-		_, err = k.Describe(ctx, p.Target.ID, resource.Meta{Description: p.Description, Template: p.Template, Tags: p.Tags})
-		return None{}, err
-	})
-}

@@ -1,0 +1,178 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"berth/core/access"
+	"berth/schema"
+)
+
+// errEnough ends a read early.
+var errEnough = errors.New("enough")
+
+// runRows are ours: runs as they are recorded, and their output.
+func (a *API) runRows() []Row {
+	type one struct {
+		ID string `json:"id" alias:"run" doc:"Id of the run, or its number."`
+	}
+	return []Row{
+		Read(spec{name: "GetRun", own: true, doc: "Show a run with its stages, steps and decision.", needs: access.CanRead, example: map[string]any{"id": "42"}},
+			func(ctx context.Context, p one) (*schema.Run, error) { return a.run(ctx, p.ID) }),
+		Read(spec{name: "ListRuns", own: true, doc: "List runs, newest first.", needs: access.CanRead, example: map[string]any{"kind": "stack", "limit": 20}}, a.listRuns),
+		Read(spec{name: "GetRunOutput", own: true, doc: "Read the output of a run and go on from a sequence number.", needs: access.CanRead, example: map[string]any{"id": "42", "after": 0}}, a.runOutput),
+		Execute(spec{name: "CancelRun", own: true, doc: "Ask a run and what it started to end.", needs: access.CanExec, example: map[string]any{"id": "42"}},
+			func(ctx context.Context, p one) (Update, error) { return a.cancel(ctx, p.ID) }),
+		Execute(spec{name: "CancelProcedure", doc: "Cancel the runs of a procedure.", needs: access.CanExec, kind: "procedure", example: map[string]any{"procedure": "my-procedure"}}, a.cancelProcedure),
+	}
+}
+
+// run finds a run by its id, or by its number.
+func (a *API) run(ctx context.Context, key string) (*schema.Run, error) {
+	var number uint64
+	if schema.IsID(key) {
+		return a.deps.Engine.Get(ctx, key)
+	}
+	if _, err := fmt.Sscanf(strings.TrimPrefix(key, "#"), "%d", &number); err != nil {
+		return nil, schema.Errorf(schema.NotFound, "no run %q: give its id or its number", cut(key, 60))
+	}
+	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{Before: number + 1, Limit: 1})
+	if err == nil && (len(runs) == 0 || runs[0].Number != number) {
+		err = schema.Errorf(schema.NotFound, "no run #%d", number)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return runs[0], nil
+}
+
+type runQuery struct {
+	Kind    string            `json:"kind,omitempty" doc:"Kind of the target."`
+	Target  string            `json:"target,omitempty" doc:"Name or id of the target; needs kind."`
+	Action  string            `json:"action,omitempty" doc:"Name of the execution."`
+	States  []schema.RunState `json:"states,omitempty" doc:"States; all when empty."`
+	Parent  string            `json:"parent,omitempty" doc:"Id of the run that started them; - for those nothing else started."`
+	Text    string            `json:"text,omitempty" doc:"Part of action, target or message."`
+	Commit  string            `json:"commit,omitempty" doc:"Beginning of the commit."`
+	Pending bool              `json:"pending,omitempty" doc:"Only those that have not ended."`
+	Before  uint64            `json:"before,omitempty" doc:"Only numbers below this one: the next page."`
+	Limit   int               `json:"limit,omitempty" doc:"How many; 50 when absent."`
+}
+
+func (a *API) listRuns(ctx context.Context, p runQuery) ([]*schema.Run, error) {
+	f := schema.RunFilter{
+		Kind: p.Kind, Action: p.Action, States: p.States, Parent: p.Parent, Text: p.Text, Commit: p.Commit,
+		Pending: p.Pending, Before: p.Before, Limit: p.Limit,
+	}
+	if p.Target != "" {
+		ids, err := a.idsOf(p.Kind, []string{p.Target})
+		if err != nil {
+			return nil, err
+		}
+		f.Target = ids[0]
+	}
+	runs, err := a.deps.Engine.List(ctx, f)
+	if runs == nil {
+		runs = []*schema.Run{}
+	}
+	return runs, err
+}
+
+type outputQuery struct {
+	ID    string `json:"id" alias:"run" doc:"Id of the run, or its number."`
+	After uint64 `json:"after,omitempty" doc:"Sequence number after which to begin."`
+	Limit int    `json:"limit,omitempty" doc:"How many chunks; 500 when absent."`
+}
+
+type outputPage struct {
+	Chunks []Chunk `json:"chunks"`
+	Next   uint64  `json:"next"` // after, for the next page
+	More   bool    `json:"more"`
+}
+
+// Chunk is a piece of output with its place in the stream of all output.
+type Chunk struct {
+	Seq uint64 `json:"seq"`
+	schema.Output
+}
+
+func (a *API) runOutput(ctx context.Context, p outputQuery) (outputPage, error) {
+	r, err := a.run(ctx, p.ID)
+	if err != nil {
+		return outputPage{}, err
+	}
+	limit := p.Limit
+	if limit <= 0 || limit > 5000 {
+		limit = 500
+	}
+	out := outputPage{Chunks: []Chunk{}, Next: p.After}
+	err = a.output(ctx, r.ID, p.After+1, func(seq uint64, c schema.Output) error {
+		if len(out.Chunks) == limit {
+			out.More = true
+			return errEnough
+		}
+		out.Chunks, out.Next = append(out.Chunks, Chunk{seq, c}), seq
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return out, err
+}
+
+func (a *API) cancel(ctx context.Context, key string) (Update, error) {
+	r, err := a.run(ctx, key)
+	if err != nil {
+		return Update{}, err
+	}
+	if err := access.Permit(ctx, access.CanExec, r.Target); err != nil {
+		return Update{}, err
+	}
+	c, _ := access.CallerOf(ctx)
+	if err := a.deps.Engine.Cancel(ctx, r.ID, c.Actor); err != nil {
+		return Update{}, err
+	}
+	if r, err = a.deps.Engine.Get(ctx, r.ID); err != nil {
+		return Update{}, err
+	}
+	return updateOf(r), nil
+}
+
+type cancelProcedure struct {
+	Procedure string `json:"procedure" doc:"Name or id."`
+	UpdateID  string `json:"update_id,omitempty" doc:"Only this run of it."`
+}
+
+// cancelProcedure cancels one or all runs of a procedure and answers the newest.
+func (a *API) cancelProcedure(ctx context.Context, p cancelProcedure) (Update, error) {
+	k, err := a.deps.Kinds.Kind("procedure")
+	if err != nil {
+		return Update{}, err
+	}
+	t, err := k.Find(p.Procedure)
+	if err != nil {
+		return Update{}, err
+	}
+	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{Kind: t.Kind, Target: t.ID, Action: "RunProcedure", Pending: true})
+	if err != nil {
+		return Update{}, err
+	}
+	runs = slices.DeleteFunc(runs, func(r *schema.Run) bool { return p.UpdateID != "" && r.ID != p.UpdateID })
+	if len(runs) == 0 {
+		return Update{}, schema.Errorf(schema.Conflict, "procedure %q does not run", t.Name)
+	}
+	var newest Update
+	for i, r := range runs {
+		u, err := a.cancel(ctx, r.ID)
+		if err != nil {
+			return u, err
+		}
+		if i == 0 {
+			newest = u
+		}
+	}
+	return newest, nil
+}
