@@ -102,6 +102,7 @@ type Editor interface {
 	// Apply does what Plan says; it changes nothing when the plan has errors.
 	Apply(ctx context.Context, by schema.Actor, text string) (Plan, error)
 	// Save sets the given top-level settings of a resource; those not named stay.
+	// A variable that does not exist is created.
 	Save(ctx context.Context, by schema.Actor, kind, name string, patch json.RawMessage) error
 	Delete(ctx context.Context, by schema.Actor, kind, name string) error
 }

@@ -244,7 +244,7 @@ func containers(list []schema.ServerView) (running, all int) {
 		}
 		for _, c := range s.Status.Containers {
 			all++
-			if c.State == "running" {
+			if s.Online && c.State == "running" {
 				running++
 			}
 		}

@@ -49,6 +49,14 @@ func Join(v JoinView) View {
 // JoinSheet is the dialog alone.
 func JoinSheet(v JoinView) View { return View{Body: joinSheet(v)} }
 
+// containerMark is what is known of a container: nothing when its server is away.
+func containerMark(s schema.ServerView, c schema.Container) part.Mark {
+	if !s.Online {
+		return part.Mark{State: part.Unknown, Word: "last known: " + c.State}
+	}
+	return part.ContainerMark(c)
+}
+
 func engine(s schema.ServerView) string {
 	if s.Status == nil {
 		return "–"

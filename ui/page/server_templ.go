@@ -1111,7 +1111,7 @@ func serverMain(v ServerPageView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			for _, c := range sorted(v.Server.Status.Containers) {
-				m := part.ContainerMark(c)
+				m := containerMark(v.Server, c)
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 100, "<tr id=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -1163,7 +1163,7 @@ func serverMain(v ServerPageView) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				if m.State != part.OK {
+				if v.Server.Online && m.State != part.OK {
 					var templ_7745c5c3_Var57 = []any{"tx-" + string(m.State)}
 					templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var57...)
 					if templ_7745c5c3_Err != nil {
