@@ -53,7 +53,7 @@ func (d *Deployer) Load(ctx context.Context, s Spec) (*Plan, error) {
 		return nil, err
 	}
 	// As the CLI does: the folder of the first file is where relative paths start.
-	home := filepath.Dir(files[0])
+	home := filepath.Dir(files[0].Filename)
 	env, err := s.environment(home)
 	if err != nil {
 		return nil, err
@@ -80,19 +80,19 @@ func (p *Plan) Project() string { return p.project.Name }
 // Services returns the names of the services that the plan brings up, sorted.
 func (p *Plan) Services() []string { return p.project.ServiceNames() }
 
-// files returns absolute paths of the compose files, all of which exist.
-func (s Spec) files() ([]string, error) {
+// files reads the compose files, from memory where they are there.
+func (s Spec) files() ([]types.ConfigFile, error) {
 	names := s.Files
 	if len(names) == 0 {
 		names = []string{"compose.yaml"}
 	}
-	var out []string
+	var out []types.ConfigFile
 	for _, name := range names {
-		path := s.path(name)
-		if _, err := os.Stat(path); err != nil {
+		text, err := s.readFile(name)
+		if err != nil {
 			return nil, schema.Wrap(schema.NotFound, err, "read %s: %s%s", name, reason(err, s.Dir), s.instead())
 		}
-		out = append(out, path)
+		out = append(out, types.ConfigFile{Filename: s.path(name), Content: text})
 	}
 	return out, nil
 }
@@ -130,8 +130,9 @@ func (s Spec) path(name string) string {
 	return filepath.Join(s.Dir, name)
 }
 
-// read parses files into a project, with env as the only variables.
-func read(ctx context.Context, s Spec, home string, files []string, env types.Mapping) (*types.Project, error) {
+// read parses files into a project, with env as the only variables. Nothing is
+// looked for elsewhere.
+func read(ctx context.Context, s Spec, home string, files []types.ConfigFile, env types.Mapping) (*types.Project, error) {
 	var remote string
 	listen := func(_ string, about map[string]any) {
 		if list, ok := about["path"].(types.StringList); ok {
@@ -142,16 +143,16 @@ func read(ctx context.Context, s Spec, home string, files []string, env types.Ma
 			}
 		}
 	}
-	options, err := cli.NewProjectOptions(files,
-		cli.WithWorkingDirectory(home), cli.WithName(s.Project), cli.WithEnv(env.Values()),
-		cli.WithDefaultProfiles(s.Profiles...), cli.WithoutEnvironmentResolution,
-		// Compose files were checked above; nothing is looked for elsewhere.
-		cli.WithLoadOptions(func(o *loader.Options) { o.Listeners = append(o.Listeners, listen) }),
-	)
-	if err != nil {
-		return nil, schema.Wrap(schema.Invalid, err, "load project %q: %s", s.Project, oneLine(err))
+	profiles := s.Profiles
+	if len(profiles) == 0 {
+		for name := range strings.SplitSeq(env["COMPOSE_PROFILES"], ",") {
+			profiles = append(profiles, strings.TrimSpace(name))
+		}
 	}
-	project, err := options.LoadProject(ctx)
+	project, err := loader.LoadWithContext(ctx, types.ConfigDetails{ConfigFiles: files, WorkingDir: home, Environment: env}, func(o *loader.Options) {
+		o.SetProjectName(s.Project, true)
+		o.SkipResolveEnvironment, o.Profiles, o.Listeners = true, profiles, append(o.Listeners, listen)
+	})
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
@@ -159,6 +160,9 @@ func read(ctx context.Context, s Spec, home string, files []string, env types.Ma
 		return nil, schema.Errorf(schema.Unsupported, "load project %q: include %s: remote files are not fetched; put the file into the repository", s.Project, remote)
 	case err != nil:
 		return nil, schema.Wrap(schema.Invalid, err, "load project %q: %s", s.Project, oneLine(err))
+	}
+	for _, f := range files {
+		project.ComposeFiles = append(project.ComposeFiles, f.Filename)
 	}
 	return project, nil
 }

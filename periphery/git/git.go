@@ -72,6 +72,9 @@ type Options struct {
 	Reclone   bool          // download everything anew; files, stashes and other refs stay
 	Overwrite bool          // replace untracked files that are in the way; they are reported as drift
 	LockWait  time.Duration // how long to wait for git's index.lock; 30 s if zero
+	// NoSubmodules leaves submodules as they are: an empty folder where there was
+	// nothing.
+	NoSubmodules bool
 
 	// Drift, if set, is called before the first file is written when tracked
 	// files were edited by hand; its error ends the sync with nothing changed.

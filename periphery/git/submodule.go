@@ -22,6 +22,9 @@ func (s *syncer) modules(ctx context.Context, commit *object.Commit, want []want
 	if len(want) == 0 {
 		return nil
 	}
+	if s.opt.NoSubmodules {
+		return s.emptyModules(want)
+	}
 	if s.depth >= maxDepth {
 		return schema.Errorf(schema.Invalid, "check out %s: submodules are nested more than %d deep", s.work, maxDepth)
 	}
@@ -41,6 +44,20 @@ func (s *syncer) modules(ctx context.Context, commit *object.Commit, want []want
 				return schema.Wrap(known.Code, err, "submodule %s", w.path)
 			}
 			return fmt.Errorf("submodule %s: %w", w.path, err)
+		}
+	}
+	return nil
+}
+
+// emptyModules makes the folders of submodules that are not wanted, as git does.
+func (s *syncer) emptyModules(want []wanted) error {
+	for _, w := range want {
+		k, _, err := newWorktree(s.work).lstat(w.path)
+		if err == nil && k == absent {
+			err = s.repo.owner.mkdir(filepath.Join(s.work, w.path))
+		}
+		if err != nil {
+			return onDisk(err, "make folder %s", w.path)
 		}
 	}
 	return nil

@@ -69,6 +69,29 @@ func TestSubmodules(t *testing.T) {
 	}
 }
 
+func TestNoSubmodules(t *testing.T) {
+	s := newSite(t)
+	lib := s.forge.Repo("team/lib")
+	one := lib.Commit(map[string]string{"x": "1"}, "one")
+	s.repo.Change(gittest.Change{
+		Files: map[string]string{"app": "1", ".gitmodules": modules("deep/lib", lib.URL())}, Modules: map[string]string{"deep/lib": one},
+	})
+	s.syncFrom(s.source(), git.Options{NoSubmodules: true})
+	s.missing("deep/lib/x")
+	s.clean()
+	s.sync("")
+	if s.read("deep/lib/x") != "1" {
+		t.Error("the submodule was not fetched when wanted again")
+	}
+	two := lib.Commit(map[string]string{"x": "2"}, "two")
+	s.repo.Change(gittest.Change{Files: map[string]string{"app": "2"}, Modules: map[string]string{"deep/lib": two}})
+	asked := lib.Git("rev-parse", "HEAD")
+	s.syncFrom(s.source(), git.Options{NoSubmodules: true})
+	if s.read("deep/lib/x") != "1" || s.read("app") != "2" || asked != two {
+		t.Error("a submodule that is there was touched")
+	}
+}
+
 func TestSubmodulesMadeByHand(t *testing.T) {
 	s := newSite(t)
 	lib := s.forge.Repo("team/lib")
