@@ -129,7 +129,7 @@ func (a *Agent) repoResolve(ctx context.Context, j *Job, req schema.RepoResolveR
 		return schema.CommitInfo{}, err
 	}
 	j.line("%s of %s is at %s", req.Source.Branch, req.Source.Repo, c.Hash)
-	return schema.CommitInfo{Commit: c.Hash, Message: c.Message, Author: c.Author}, nil
+	return schema.CommitInfo{Commit: c.Hash, Message: firstLine(c.Message), Author: c.Author}, nil
 }
 
 // repoSync brings a repo's clone to its commit and runs its commands.
@@ -181,7 +181,7 @@ func (a *Agent) sync(ctx context.Context, j *Job, k *known, dir string, s schema
 		if err != nil {
 			return "", err
 		}
-		resp.CommitInfo = schema.CommitInfo{Commit: res.Commit, Message: res.Message, Author: res.Author}
+		resp.CommitInfo = schema.CommitInfo{Commit: res.Commit, Message: firstLine(res.Message), Author: res.Author}
 		resp.Before, resp.Cloned, resp.Changed = res.Before, res.Cloned, res.Changed
 		for _, d := range res.Drift {
 			resp.Drift = append(resp.Drift, d.Path)
@@ -193,12 +193,17 @@ func (a *Agent) sync(ctx context.Context, j *Job, k *known, dir string, s schema
 		for _, p := range res.Changed[:min(len(res.Changed), 50)] {
 			j.line("changed %s", p)
 		}
-		return fmt.Sprintf("%s %s", short(res.Commit), res.Message), nil
+		return fmt.Sprintf("%s %s", short(res.Commit), resp.Message), nil
 	})
 	return resp, err
 }
 
 func short(commit string) string { return commit[:min(8, len(commit))] }
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return strings.TrimSpace(line)
+}
 
 // writeEnv writes the environment of a repo for its commands, as Komodo does;
 // with secret values in it, it stays out of the file.

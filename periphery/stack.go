@@ -117,8 +117,27 @@ func (d *deployment) source(ctx context.Context) error {
 	if info, err := os.Stat(d.dir); err != nil || !info.IsDir() {
 		return schema.Errorf(schema.Invalid, "run directory %s does not exist on this server: check run_directory and that the repository has it at this commit", d.dir)
 	}
-	if resp.Commit != "" {
-		return d.tracked(ctx)
+	if c.FilesOnHost {
+		return d.checkedOut(ctx)
+	}
+	return d.tracked(ctx)
+}
+
+// checkedOut looks whether files on the server lie in a clone: then the commit is
+// known, and which mounted files are no container's data.
+func (d *deployment) checkedOut(ctx context.Context) error {
+	d.spec.OnHost = true
+	root, at, err := d.a.git.Where(d.dir)
+	if schema.CodeOf(err) == schema.NotFound {
+		return nil
+	}
+	if err == nil {
+		d.root = root
+		d.resp.Commit = schema.CommitInfo{Commit: at.Hash, Message: firstLine(at.Message), Author: at.Author}
+		err = d.tracked(ctx)
+	}
+	if err != nil {
+		d.job.line("the files lie in a git repository that cannot be read, so their commit is not known: %s", schema.SafeText(err))
 	}
 	return nil
 }

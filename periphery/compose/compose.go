@@ -97,6 +97,9 @@ type Spec struct {
 	// git tracks; others are the containers' data. Nil takes what is mounted
 	// read-only below Dir for the stack's own.
 	Tracked func(path string) bool
+	// OnHost says that the files are the user's own to keep: what is mounted
+	// read-only below Dir is the stack's own also where Tracked does not know it.
+	OnHost bool
 
 	Services       []string // empty is all
 	Profiles       []string
@@ -117,6 +120,10 @@ type Spec struct {
 	// Settle is how long a container without a health check must have been running
 	// to count; 0 is a second.
 	Settle time.Duration
+
+	// Before, if set, is called when all is ready and before the first container is
+	// touched; its error ends the deploy there.
+	Before func(Goal) error
 
 	// Last are the inputs of the last success, by service: how containers that
 	// Berth did not create are judged. Nil adopts them as they are.

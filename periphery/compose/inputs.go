@@ -35,6 +35,7 @@ type Inputs map[string]string
 // judged by size and time.
 const (
 	maxFiles    = 5000
+	maxNamed    = 100 // of one mount; a folder with more is told as one
 	maxFileSize = 8 << 20
 )
 
@@ -167,12 +168,12 @@ func (p *Plan) content(o types.FileObjectConfig) ([]byte, error) {
 // keep beside them is none of our business, and may be unreadable.
 func (p *Plan) mountInputs(v types.ServiceVolumeConfig, in Inputs) error {
 	own := p.spec.Tracked
-	if own == nil {
-		short := p.spec.short(v.Source)
-		if !v.ReadOnly || filepath.IsAbs(short) {
-			return nil
-		}
+	switch {
+	case own != nil && !p.spec.OnHost:
+	case v.ReadOnly && !filepath.IsAbs(p.spec.short(v.Source)):
 		own = func(string) bool { return true }
+	case own == nil:
+		return nil
 	}
 	st, err := os.Stat(v.Source)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -187,9 +188,9 @@ func (p *Plan) mountInputs(v types.ServiceVolumeConfig, in Inputs) error {
 		}
 		return nil
 	}
-	n := 0
-	return filepath.WalkDir(v.Source, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || n > maxFiles {
+	files := Inputs{}
+	err = filepath.WalkDir(v.Source, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || len(files) > maxFiles {
 			if e != nil && e.IsDir() {
 				return fs.SkipDir
 			}
@@ -198,10 +199,15 @@ func (p *Plan) mountInputs(v types.ServiceVolumeConfig, in Inputs) error {
 		if e.IsDir() || !own(path) {
 			return nil
 		}
-		n++
-		in["file:"+p.spec.short(path)] = p.fileDigest(path)
+		files["file:"+p.spec.short(path)] = p.fileDigest(path)
 		return nil
 	})
+	if len(files) > maxNamed {
+		in["file:"+p.spec.short(v.Source)+"/"] = p.contentDigest(files)
+		return err
+	}
+	maps.Copy(in, files)
+	return err
 }
 
 // fileDigest is the digest of a file's contents and mode, of a link's target, or

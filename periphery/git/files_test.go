@@ -2,6 +2,7 @@ package git_test
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -40,4 +41,16 @@ func TestResolve(t *testing.T) {
 			t.Errorf("%q: %+v %v", branch, got, err)
 		}
 	}
+}
+
+func TestWhere(t *testing.T) {
+	s := newSite(t)
+	h := s.repo.Commit(map[string]string{"a/x": "1"}, "one\n\nmore")
+	s.sync("")
+	root, at, err := s.client.Where(filepath.Join(s.dir, "a"))
+	if err != nil || root != s.dir || at.Hash != h || at.Branch != "main" || at.Message != "one\n\nmore" {
+		t.Errorf("%s %+v %v", root, at, err)
+	}
+	_, _, err = s.client.Where(t.TempDir())
+	s.fails(err, schema.NotFound)
 }
