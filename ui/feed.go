@@ -20,6 +20,7 @@ import (
 const (
 	shellTopic = "shell"                // what every page listens to
 	settle     = 150 * time.Millisecond // how long changes are gathered before pages are drawn again
+	maxPhases  = 256                    // runs whose phases are kept
 	pause      = time.Second            // before a broken feed is opened again
 )
 
@@ -103,6 +104,9 @@ func (s *Server) notePhases(c Chunk) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.phases) > maxPhases {
+		clear(s.phases) // of runs whose end was missed; the pages read the store
+	}
 	if s.phases[c.Run] == nil {
 		s.phases[c.Run] = map[string][]schema.Phase{}
 	}

@@ -316,11 +316,16 @@ func paletteGroups(w world, q string) []page.PaletteGroup {
 		add("Actions", 6, paletteActions(w))
 	}
 	pages := []page.PaletteItem{
-		{Icon: "layout-dashboard", Label: "Overview", Href: "/", Keys: "g o"}, {Icon: "activity", Label: "Runs", Href: "/runs", Keys: "g r"},
-		{Icon: "layers", Label: "Stacks", Href: "/stacks", Keys: "g s"}, {Icon: "server", Label: "Servers", Href: "/servers", Keys: "g v"},
-		{Icon: "workflow", Label: "Procedures", Href: "/procedures", Keys: "g p"}, {Icon: "webhook", Label: "Webhooks", Href: "/webhooks", Keys: "g w"},
-		{Icon: "git-branch", Label: "Repos", Href: "/repos"}, {Icon: "key-round", Label: "Variables", Href: "/variables"},
-		{Icon: "file-code", Label: "Apply TOML", Href: "/apply"}, {Icon: "plug", Label: "Join a server", Href: "/servers/join"},
+		{Icon: "layout-dashboard", Label: "Overview", Href: "/", Keys: "g o"},
+		{Icon: "activity", Label: "Runs", Href: "/runs", Keys: "g r"},
+		{Icon: "layers", Label: "Stacks", Href: "/stacks", Keys: "g s"},
+		{Icon: "server", Label: "Servers", Href: "/servers", Keys: "g v"},
+		{Icon: "workflow", Label: "Procedures", Href: "/procedures", Keys: "g p"},
+		{Icon: "webhook", Label: "Webhooks", Href: "/webhooks", Keys: "g w"},
+		{Icon: "git-branch", Label: "Repos", Href: "/repos"},
+		{Icon: "key-round", Label: "Variables", Href: "/variables"},
+		{Icon: "file-code", Label: "Apply TOML", Href: "/apply"},
+		{Icon: "plug", Label: "Join a server", Href: "/servers/join"},
 	}
 	if len(words) == 0 {
 		add("Go to", 10, pages)

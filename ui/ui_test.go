@@ -88,8 +88,10 @@ func TestPages(t *testing.T) {
 		"runs":         {"/runs", 200, []string{"#1191", "push to main of matt/homelab-docker", "Unchanged:"}, []string{"#1195"}},
 		"runs, parts":  {"/runs?all=1", 200, []string{"#1195"}, nil},
 		"runs, failed": {"/runs?state=failed", 200, []string{"port 8081 is already in use"}, []string{"push to main of"}},
-		"run": {"/runs/1191", 200, []string{"stage", "Pull", "Deploy", "2 inputs differ from the last success", "tandoor/nginx.conf changed", "waiting for server lxc-113",
-			"unhealthy after 28 s", `action="/runs/1191/cancel"`, "#d-"}, nil},
+		"run": {"/runs/1191", 200, []string{
+			"stage", "Pull", "Deploy", "2 inputs differ from the last success", "tandoor/nginx.conf changed", "waiting for server lxc-113",
+			"unhealthy after 28 s", `action="/runs/1191/cancel"`, "#d-",
+		}, nil},
 		"run by id":     {"/runs/" + w.RunList[4].ID, 200, []string{"hx-sse:connect", `hx-sse:close="end"`, "Pull complete", "&lt;script&gt;alert(1)", `<progress max="100"`}, []string{"<script>alert"}},
 		"run that ends": {"/runs/1196", 200, []string{"What went wrong", "No such file", "health"}, []string{"hx-sse:connect=\"/runs"}},
 		"log alone":     {"/runs/1191?lane=Deploy/3&part=log", 200, []string{"log-view"}, nil},

@@ -1,6 +1,8 @@
 package page
 
 import (
+	"strings"
+
 	"github.com/a-h/templ"
 
 	"berth/schema"
@@ -13,6 +15,11 @@ func laneLink(v RunView, l laneView) templ.Attributes {
 		return nil
 	}
 	return templ.Attributes{"href": l.Href, "hx-get": l.Href + "&part=log", "hx-target": "#runlog", "hx-swap": "innerHTML", "hx-replace-url": l.Href}
+}
+
+// laneID returns the id of a lane's element.
+func laneID(l laneView) string {
+	return "lane-" + strings.NewReplacer(" ", "-", "\t", "-").Replace(l.Step.Name)
 }
 
 // laneNote says what holds a lane up, or what went wrong with it.

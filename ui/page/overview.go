@@ -28,8 +28,12 @@ func Overview(v OverviewView) View {
 	return View{
 		Title: "Overview", Key: "overview", Crumbs: []Crumb{{Label: "Overview"}}, Body: overview(v),
 		Live: []Section{
-			{"ov-head", overviewHead(v)}, {"ov-servers", serverStrip(v)}, {"timeline", timeline(v)},
-			{"ov-stacks", stackPanel(v)}, {"attention", attention(v)}, {"ov-procs", procedureList(v)},
+			{"ov-head", overviewHead(v)},
+			{"ov-servers", serverStrip(v)},
+			{"timeline", timeline(v)},
+			{"ov-stacks", stackPanel(v)},
+			{"attention", attention(v)},
+			{"ov-procs", procedureList(v)},
 		},
 	}
 }

@@ -11,10 +11,9 @@ import (
 
 // RunsView is the history.
 type RunsView struct {
-	Runs   []schema.Run
-	Query  RunQuery
-	Older  uint64 // number to go on from; 0 when there are no more
-	Active int
+	Runs  []schema.Run
+	Query RunQuery
+	Older uint64 // number to go on from; 0 when there are no more
 }
 
 // RunQuery is the filter of the history as its address holds it.
@@ -23,9 +22,6 @@ type RunQuery struct {
 	Before                   uint64
 	All                      bool // children too
 }
-
-// Any reports whether the filter restricts anything.
-func (q RunQuery) Any() bool { return q.State != "" || q.Kind != "" || q.Cause != "" || q.Text != "" }
 
 // With returns the address of the history with one value of the filter changed.
 func (q RunQuery) With(key, value string) string {

@@ -114,8 +114,11 @@ func TestLogProgressChangesInPlace(t *testing.T) {
 
 func TestChunkJSONIsSafe(t *testing.T) {
 	text, err := part.ChunkJSON(schema.Output{Step: "up", First: 4, Entries: []schema.Entry{
-		{Kind: schema.EntryLine, Service: "<svc>", Text: "<img src=x>"}, {Kind: schema.EntryState, ID: "<id>", Text: "<t>"},
-		{Kind: schema.EntryPhase, Phase: "<p>", Text: "<n>"}, {Kind: schema.EntryProgress, ID: "<l>", Text: "<x>"}, {Kind: "new", Text: "<k>"},
+		{Kind: schema.EntryLine, Service: "<svc>", Text: "<img src=x>"},
+		{Kind: schema.EntryState, ID: "<id>", Text: "<t>"},
+		{Kind: schema.EntryPhase, Phase: "<p>", Text: "<n>"},
+		{Kind: schema.EntryProgress, ID: "<l>", Text: "<x>"},
+		{Kind: "new", Text: "<k>"},
 	}})
 	if err != nil {
 		t.Fatal(err)

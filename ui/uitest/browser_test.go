@@ -257,8 +257,8 @@ func TestPagesAreAccessibleAndQuiet(t *testing.T) {
 	s := serve(t, uitest.Homelab())
 	needBundle(t, s)
 	b := browser(t)
-	for _, theme := range []string{"light", "dark"} {
-		p := open(t, b, s, 1440, 900, theme)
+	for theme, size := range map[string][2]int64{"light": {1440, 900}, "dark": {390, 844}} {
+		p := open(t, b, s, size[0], size[1], theme)
 		for name, path := range pages() {
 			p.visit(path)
 			if name == "missing" {

@@ -113,11 +113,15 @@ func read[T any](w *World, list *[]T) ([]T, error) {
 }
 
 func (w *World) Servers(context.Context) ([]schema.ServerView, error) { return read(w, &w.ServerList) }
-func (w *World) Stacks(context.Context) ([]schema.StackView, error)   { return read(w, &w.StackList) }
-func (w *World) Repos(context.Context) ([]schema.RepoView, error)     { return read(w, &w.RepoList) }
+
+func (w *World) Stacks(context.Context) ([]schema.StackView, error) { return read(w, &w.StackList) }
+
+func (w *World) Repos(context.Context) ([]schema.RepoView, error) { return read(w, &w.RepoList) }
+
 func (w *World) Procedures(context.Context) ([]schema.ProcedureView, error) {
 	return read(w, &w.ProcList)
 }
+
 func (w *World) Variables(context.Context) ([]schema.Resource[schema.VariableConfig], error) {
 	return read(w, &w.VarList)
 }
