@@ -3,7 +3,6 @@ package compose_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,14 +10,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/compose-spec/compose-go/v2/cli"
-	"github.com/docker/cli/cli/command"
-	"github.com/docker/cli/cli/flags"
-	"github.com/docker/compose/v5/pkg/api"
-	sdk "github.com/docker/compose/v5/pkg/compose"
 	"github.com/google/go-cmp/cmp"
 
 	"berth/periphery/compose"
+	"berth/periphery/compose/composetest"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
 	"berth/schema"
@@ -145,41 +140,9 @@ func (s *stack) log(container string) string {
 	return strings.Join(lines, "\n")
 }
 
-// bareUp does what `docker compose up -d` does, without any of our code: it loads
-// as the CLI does and calls the SDK.
+// bareUp does what `docker compose up -d` does, without any of our code.
 func (s *stack) bareUp(ctx context.Context) error {
-	base, err := command.NewDockerCli(command.WithAPIClient(s.engine.API()), command.WithCombinedStreams(io.Discard))
-	if err != nil {
-		return err
-	}
-	if err := base.Initialize(flags.NewClientOptions()); err != nil {
-		return err
-	}
-	service, err := sdk.NewComposeService(base)
-	if err != nil {
-		return err
-	}
-	var files []string
-	for _, f := range s.spec.Files {
-		files = append(files, filepath.Join(s.spec.Dir, f))
-	}
-	if len(files) == 0 {
-		files = []string{filepath.Join(s.spec.Dir, "compose.yaml")}
-	}
-	project, err := service.LoadProject(ctx, api.ProjectLoadOptions{
-		ProjectName: s.spec.Project, ConfigPaths: files, Offline: true,
-		ProjectOptionsFns: []cli.ProjectOptionsFn{cli.WithoutEnvironmentResolution},
-	})
-	if err != nil {
-		return err
-	}
-	if project, err = project.WithServicesEnvironmentResolved(true); err != nil {
-		return err
-	}
-	return service.Up(ctx, project, api.UpOptions{
-		Create: api.CreateOptions{Recreate: api.RecreateDiverged, RecreateDependencies: api.RecreateDiverged, Inherit: true},
-		Start:  api.StartOptions{Project: project},
-	})
+	return composetest.Up(ctx, s.engine.Client, s.spec.Project, s.spec.Dir, s.spec.Files...)
 }
 
 func (s *stack) mustBareUp() {
@@ -190,14 +153,7 @@ func (s *stack) mustBareUp() {
 }
 
 // services writes a compose file with n plain services.
-func services(n int) string {
-	var b strings.Builder
-	b.WriteString("services:\n")
-	for i := range n {
-		fmt.Fprintf(&b, "  s%02d:\n    image: %s:1\n    init: false\n    environment: { NAME: s%02d }\n", i, image, i)
-	}
-	return b.String()
-}
+func services(n int) string { return composetest.Services(image+":1", n) }
 
 // label returns a label of a container.
 func (s *stack) label(container, name string) string {

@@ -165,7 +165,17 @@ func (d *Deployer) converge(ctx context.Context, p *Plan, j *job, inputs map[str
 	if err != nil {
 		return err
 	}
-	options := p.upOptions(p.forced(inputs, before))
+	forced := p.forced(inputs, before)
+	if p.spec.Before != nil {
+		goal, err := p.goal(inputs, forced)
+		if err != nil {
+			return err
+		}
+		if err := p.spec.Before(goal); err != nil {
+			return err
+		}
+	}
+	options := p.upOptions(forced)
 	run := func() error {
 		if p.flags.noStart {
 			return session.Create(ctx, p.project, options.Create)
@@ -309,15 +319,19 @@ func (d *Deployer) freeNetworks(ctx context.Context, p *Plan, j *job, before []c
 func (p *Plan) deployed(after []container.Summary) []schema.DeployedService {
 	var out []schema.DeployedService
 	for _, name := range p.project.ServiceNames() {
-		s := schema.DeployedService{Name: name, Image: api.GetImageNameOrDefault(p.project.Services[name], p.project.Name)}
-		for _, c := range after {
-			if n := docker.Container(c).Name; c.Labels[docker.LabelService] == name && (s.Container == "" || n < s.Container) {
-				s.Container = n
-			}
-		}
-		out = append(out, s)
+		out = append(out, deployedService(name, api.GetImageNameOrDefault(p.project.Services[name], p.project.Name), after))
 	}
 	return out
+}
+
+func deployedService(name, image string, list []container.Summary) schema.DeployedService {
+	s := schema.DeployedService{Name: name, Image: image}
+	for _, c := range list {
+		if n := docker.Container(c).Name; c.Labels[docker.LabelService] == name && (s.Container == "" || n < s.Container) {
+			s.Container = n
+		}
+	}
+	return s
 }
 
 // difference compares containers by id: names of those that are new, and of those
