@@ -23,7 +23,7 @@ import (
 )
 
 // version is set when the program is built for a release.
-var version = "dev"
+var version = "dev" //nolint:gochecknoglobals // the linker can set nothing else
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -174,8 +175,7 @@ func httpClient(a account) *http.Client {
 		t.TLSClientConfig = &tls.Config{
 			MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, //nolint:gosec // VerifyConnection compares the pinned key instead
 			VerifyConnection: func(s tls.ConnectionState) error {
-				sum := sha256.Sum256(s.PeerCertificates[0].RawSubjectPublicKeyInfo)
-				have := hex.EncodeToString(sum[:])
+				have := keyOf(s)
 				if pin != "" && subtle.ConstantTimeCompare([]byte(have), []byte(pin)) != 1 {
 					return fmt.Errorf("core has another key than the pinned one (it shows %s)", have)
 				}
@@ -267,6 +267,9 @@ func (p *program) loginCommand() *cobra.Command {
 			if len(args) == 1 {
 				a.Host = args[0]
 			}
+			if err := p.pinned(c.Context(), &a); err != nil {
+				return err
+			}
 			if user, err = p.ask("Username: ", user); err != nil {
 				return err
 			}
@@ -281,6 +284,55 @@ func (p *program) loginCommand() *cobra.Command {
 	c.Flags().StringVar(&passwordFile, "password-file", "", "file that holds the password")
 	c.Flags().StringVar(&name, "name", "berth on "+hostName(), "name of the API key")
 	return c
+}
+
+// pinned asks whether to trust core's own certificate, which no authority has
+// signed, and pins its key. On this machine, and with a pin, nothing is asked.
+func (p *program) pinned(ctx context.Context, a *account) error {
+	res, err := httpClient(*a).Do(probe(ctx, a.Host))
+	if err == nil {
+		return res.Body.Close()
+	}
+	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); !untrusted {
+		return nil // what else is wrong, the sign-in will say
+	}
+	key := ""
+	unsafe, _ := http.DefaultTransport.(*http.Transport)
+	unsafe = unsafe.Clone()
+	unsafe.TLSClientConfig = &tls.Config{
+		MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, //nolint:gosec // nothing is sent: the key is shown to the user
+		VerifyConnection: func(s tls.ConnectionState) error {
+			key = keyOf(s)
+			return errors.New("only looked")
+		},
+	}
+	_, _ = (&http.Client{Transport: unsafe}).Do(probe(ctx, a.Host)) //nolint:bodyclose // it always fails: see above
+	if key == "" {
+		return schema.Wrap(schema.Unavailable, err, "reach core at %s: %v", a.Host, err)
+	}
+	if !terminal(p.in) {
+		return schema.Errorf(schema.Unauthenticated, "%s shows a certificate that no authority has signed, with the key sha256:%s: if that is core's, give --pin %s", a.Host, key, key)
+	}
+	if err := p.confirm(fmt.Sprintf("%s shows its own certificate, with the key\n  sha256:%s\nTrust it from now on?", a.Host, key)); err != nil {
+		return err
+	}
+	a.Pin = key
+	return nil
+}
+
+// probe is a request for which nobody needs to be known.
+func probe(ctx context.Context, host string) *http.Request {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(host, "/")+"/version", nil)
+	if err != nil {
+		r = &http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https"}}
+	}
+	return r
+}
+
+// keyOf is the SHA-256 of the public key that a server shows.
+func keyOf(s tls.ConnectionState) string {
+	sum := sha256.Sum256(s.PeerCertificates[0].RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:])
 }
 
 func (p *program) ask(question, given string) (string, error) {

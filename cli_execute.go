@@ -42,7 +42,7 @@ one. Executions are watched until they end.`,
   berth execute get-stack web          reads print JSON`,
 		DisableFlagParsing: true,
 		RunE: func(c *cobra.Command, args []string) error {
-			in, err := p.parseExecute(c, args)
+			in, err := p.parseExecute(args)
 			if err != nil {
 				return err
 			}
@@ -64,54 +64,64 @@ type typed struct {
 }
 
 // parseExecute splits what was typed. Flags may stand anywhere.
-func (p *program) parseExecute(c *cobra.Command, args []string) (typed, error) {
+func (p *program) parseExecute(args []string) (typed, error) {
 	in := typed{named: map[string][]string{}}
 	for len(args) > 0 {
 		arg := args[0]
 		args = args[1:]
-		if !strings.HasPrefix(arg, "-") || arg == "-" || isNumber(arg) {
-			if in.request == "" {
-				in.request = arg
-			} else {
-				in.args = append(in.args, arg)
-			}
-			continue
-		}
-		if arg == "--" {
+		switch {
+		case arg == "--":
 			in.args = append(in.args, args...)
-			break
-		}
-		name, value, given := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		switch name {
-		case "y", "yes":
-			in.yes = true
-			continue
-		case "no-wait":
-			in.noWait = true
-			continue
-		case "json":
-			p.asJSON = true
-			continue
-		case "h", "help":
-			in.help = true
-			continue
-		}
-		if !given && len(args) > 0 && (!strings.HasPrefix(args[0], "-") || isNumber(args[0])) {
-			value, args, given = args[0], args[1:], true
-		}
-		if known, err := p.client.take(name, value); known || err != nil {
-			if err != nil {
+			return in, nil
+		case isFlag(arg):
+			var err error
+			if args, err = p.parseFlag(&in, arg, args); err != nil {
 				return in, err
 			}
-			continue
+		case in.request == "":
+			in.request = arg
+		default:
+			in.args = append(in.args, arg)
 		}
-		if !given {
-			value = "true"
-		}
-		in.named[strings.ReplaceAll(name, "-", "_")] = append(in.named[strings.ReplaceAll(name, "-", "_")], value)
 	}
-	_ = c
 	return in, nil
+}
+
+// isFlag tells flags from arguments, negative numbers and "-".
+func isFlag(arg string) bool {
+	_, err := strconv.ParseFloat(arg, 64)
+	return strings.HasPrefix(arg, "-") && arg != "-" && err != nil
+}
+
+// parseFlag takes a flag, and its value from rest when it needs one.
+func (p *program) parseFlag(in *typed, arg string, rest []string) ([]string, error) {
+	name, value, given := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+	switch name {
+	case "y", "yes":
+		in.yes = true
+		return rest, nil
+	case "no-wait":
+		in.noWait = true
+		return rest, nil
+	case "json":
+		p.asJSON = true
+		return rest, nil
+	case "h", "help":
+		in.help = true
+		return rest, nil
+	}
+	if !given && len(rest) > 0 && !isFlag(rest[0]) {
+		value, rest, given = rest[0], rest[1:], true
+	}
+	if known, err := p.client.take(name, value); known {
+		return rest, err
+	}
+	if !given {
+		value = "true"
+	}
+	name = strings.ReplaceAll(name, "-", "_")
+	in.named[name] = append(in.named[name], value)
+	return rest, nil
 }
 
 // take reads the flags that every client verb has.
@@ -128,11 +138,6 @@ func (f *clientFlags) take(name, value string) (bool, error) {
 	}
 	*to = value
 	return true, nil
-}
-
-func isNumber(s string) bool {
-	_, err := strconv.ParseFloat(s, 64)
-	return err == nil
 }
 
 // aliases of km's for executions.
@@ -248,25 +253,12 @@ func bind(r offered, in typed) (map[string]any, error) {
 		}
 		out[r.Params[at].Name] = v
 	}
-	args := in.args
-	for _, required := range []bool{true, false} {
-		for _, q := range r.Params {
-			if q.Required != required || out[q.Name] != nil || len(args) == 0 {
-				continue
-			}
-			n := 1
-			if q.Type == "array" {
-				n = len(args)
-			}
-			v, err := convert(q, args[:n])
-			if err != nil {
-				return nil, err
-			}
-			out[q.Name], args = v, args[n:]
-		}
+	left, err := bindArgs(r, in.args, out)
+	if err != nil {
+		return nil, err
 	}
-	if len(args) > 0 {
-		return nil, schema.Errorf(schema.Invalid, "%s: too many arguments: %s", kebab(r.Name), strings.Join(args, " "))
+	if len(left) > 0 {
+		return nil, schema.Errorf(schema.Invalid, "%s: too many arguments: %s", kebab(r.Name), strings.Join(left, " "))
 	}
 	for _, q := range r.Params {
 		if q.Required && out[q.Name] == nil {
@@ -274,6 +266,40 @@ func bind(r offered, in typed) (map[string]any, error) {
 		}
 	}
 	return out, nil
+}
+
+// inOrder lists the parameters as arguments fill them: required ones first.
+func inOrder(r offered) []api.Param {
+	list := slices.Clone(r.Params)
+	slices.SortStableFunc(list, func(a, b api.Param) int {
+		switch {
+		case a.Required == b.Required:
+			return 0
+		case a.Required:
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+// bindArgs fills what has no value yet with the arguments and returns those left.
+func bindArgs(r offered, args []string, out map[string]any) ([]string, error) {
+	for _, q := range inOrder(r) {
+		if out[q.Name] != nil || len(args) == 0 {
+			continue
+		}
+		n := 1
+		if q.Type == "array" {
+			n = len(args)
+		}
+		v, err := convert(q, args[:n])
+		if err != nil {
+			return nil, err
+		}
+		out[q.Name], args = v, args[n:]
+	}
+	return args, nil
 }
 
 // convert turns typed texts into the value of a parameter.
@@ -318,19 +344,15 @@ func convert(q api.Param, values []string) (any, error) {
 
 func usage(r offered) string {
 	parts := []string{"berth execute " + kebab(r.Name)}
-	for _, required := range []bool{true, false} {
-		for _, q := range r.Params {
-			name := strings.ToUpper(q.Name)
-			if q.Type == "array" {
-				name += "…"
-			}
-			switch {
-			case q.Required && required:
-				parts = append(parts, name)
-			case !q.Required && !required:
-				parts = append(parts, "["+name+"]")
-			}
+	for _, q := range inOrder(r) {
+		name := strings.ToUpper(q.Name)
+		if q.Type == "array" {
+			name += "…"
 		}
+		if !q.Required {
+			name = "[" + name + "]"
+		}
+		parts = append(parts, name)
 	}
 	return strings.Join(parts, " ")
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -310,6 +312,58 @@ func TestAdminVerbs(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	s.ok("hooks", "ls")
+}
+
+func TestForeignCertificateIsNotTrusted(t *testing.T) {
+	s := newStation(t)
+	ip := ""
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && n.IP.To4() != nil {
+			ip = n.IP.String()
+		}
+	}
+	if ip == "" {
+		t.Fatal("this test needs an address other than loopback: give the machine one")
+	}
+	forward, err := net.Listen("tcp", ip+":0") // the same core under an address that is not this machine's own
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = forward.Close() })
+	go relay(forward, strings.TrimPrefix(s.url, "https://"))
+	url := "https://" + forward.Addr().String()
+	pw := write(t, "pw", "correct horse\n")
+	code, _, errs := s.do("login", url, "--username", "ada", "--password-file", pw)
+	_, pin, found := strings.Cut(errs, "give --pin ")
+	if code != 3 || !found {
+		t.Fatalf("%d %s", code, errs)
+	}
+	if code, _, errs := s.do("login", url, "--pin", strings.Repeat("0", 64), "--username", "ada", "--password-file", pw); code == 0 || !strings.Contains(errs, "another key") {
+		t.Errorf("with another pin: %d %s", code, errs)
+	}
+	s.ok("login", url, "--pin", strings.TrimSpace(pin), "--username", "ada", "--password-file", pw)
+	s.ok("list")
+}
+
+// relay hands connections on.
+func relay(l net.Listener, to string) {
+	for {
+		in, err := l.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", to)
+		if err != nil {
+			_ = in.Close()
+			return
+		}
+		go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
+		go func() { _, _ = io.Copy(in, out); _ = in.Close() }()
+	}
 }
 
 func TestApplyNamesTheMistake(t *testing.T) {

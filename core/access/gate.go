@@ -242,12 +242,6 @@ func (g *Gate) Session(_ context.Context, token string) (schema.Actor, error) {
 	return actorOf(u), nil
 }
 
-// SessionCaller is Session as API and permissions know him.
-func (g *Gate) SessionCaller(_ context.Context, token, peer string) (Caller, error) {
-	u, err := g.sessionUser(digest(token), "page")
-	return callerOf(u, peer, "click"), err
-}
-
 func (g *Gate) sessionUser(key, kind string) (User, error) {
 	d, err := g.cfg.Sessions.Get(key)
 	if err != nil || d.Value.Kind != kind || d.Value.Expires <= g.cfg.Now().UnixMilli() {

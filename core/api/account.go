@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"reflect"
 
 	"berth/core/access"
 	"berth/schema"
@@ -228,6 +227,3 @@ func (a *API) systemRows() []Row {
 			}),
 	}
 }
-
-// shapeOf is the JSON schema of a Go type, for rows that make it themselves.
-func shapeOf[T any](s *shapes) any { return s.of(reflect.TypeFor[T]()) }

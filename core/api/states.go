@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"berth/core/access"
@@ -164,16 +165,11 @@ func (a *API) doing(ctx context.Context, t schema.Target, verbs [][2]string) (ma
 	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{Kind: t.Kind, Target: t.ID, Pending: true})
 	out := map[string]any{}
 	for _, v := range verbs {
-		out[v[0]] = false
+		out[v[0]] = slices.ContainsFunc(runs, func(r *schema.Run) bool {
+			return !r.State.Terminal() && slices.Contains(strings.Fields(v[1]), r.Action)
+		})
 		if v[1] == "#" {
 			out[v[0]] = 0
-		}
-		for _, r := range runs {
-			for name := range strings.SplitSeq(v[1], " ") {
-				if r.Action == name && !r.State.Terminal() {
-					out[v[0]] = true
-				}
-			}
 		}
 	}
 	return out, err

@@ -26,7 +26,7 @@ func lookup(provider, kind, option string) (action, bool) {
 	}
 	a, ok := map[string]action{
 		"stack/deploy":  {run: "DeployStackIfChanged", forced: "DeployStack"},
-		"stack/refresh": {run: "RefreshStackCache"},
+		"stack/refresh": {run: refresh},
 		"repo/pull":     {run: "PullRepo"},
 		"repo/clone":    {run: "CloneRepo"},
 	}[kind+"/"+option]
@@ -37,8 +37,12 @@ func errAddress(path string) error {
 	return schema.Errorf(schema.NotFound, "no webhook address %q: it is /listener/github|gitlab/procedure/NAME/BRANCH, …/stack/NAME/deploy|refresh or …/repo/NAME/pull|clone", clip(path, 200))
 }
 
+// refresh is what stack/refresh asks for. There is nothing to do: commits are
+// looked up whenever a stack is deployed or shown.
+const refresh = "RefreshStackCache"
+
 // ignore says why an authentic delivery means nothing here, or nothing.
-func ignore(t Target, p push, branch string) string {
+func ignore(t Target, p push, run, branch string) string {
 	switch {
 	case p.Event == "ping":
 		return "ping: the address and the secret are right"
@@ -56,6 +60,8 @@ func ignore(t Target, p push, branch string) string {
 		return "branch: the push names no ref"
 	case p.Branch() != branch:
 		return "branch: pushed " + first(p.Branch(), p.Ref) + ", listening to " + branch
+	case run == refresh:
+		return "refresh: nothing to do, Berth looks commits up by itself; use …/deploy to deploy"
 	}
 	return ""
 }

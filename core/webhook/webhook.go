@@ -155,7 +155,7 @@ func (h *Handler) decide(d *schema.Delivery, act action, target Target, p push) 
 		branch = act.branch
 	}
 	d.Verdict = schema.VerdictIgnored
-	if d.Reason = ignore(target, p, branch); d.Reason != "" {
+	if d.Reason = ignore(target, p, d.Action, branch); d.Reason != "" {
 		return
 	}
 	d.Verdict = schema.VerdictAccepted

@@ -175,6 +175,7 @@ func TestVerdicts(t *testing.T) {
 		"not core's":        {"/listener/github/procedure/own%20secret/main", "github-push", "", 401, schema.VerdictRefused, "signature wrong", ""},
 		"stack":             {"/listener/github/stack/web/deploy", "github-push", "", 200, schema.VerdictAccepted, "", "DeployStackIfChanged"},
 		"forced stack":      {"/listener/github/stack/forced/deploy", "github-push", "", 200, schema.VerdictAccepted, "", "DeployStack"},
+		"refresh":           {"/listener/github/stack/web/refresh", "github-push", "", 200, schema.VerdictIgnored, "refresh: nothing to do", "RefreshStackCache"},
 		"repo":              {"/listener/github/repo/homelab/pull", "gitea-push", "", 200, schema.VerdictAccepted, "", "PullRepo"},
 		"clone":             {"/listener/github/repo/homelab/clone", "gitea-push", "", 200, schema.VerdictAccepted, "", "CloneRepo"},
 		"any branch":        {"/listener/github/procedure/deploy/__ANY__", "gitea-push", "", 200, schema.VerdictAccepted, "", "RunProcedure"},
