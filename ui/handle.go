@@ -194,9 +194,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if len(v.Live) > 0 {
-		f.Topic = topic
-	}
+	f.Topic = topic
 	if fragment(r) && r.Header.Get("HX-Request-Type") != "full" && !strings.Contains(r.Header.Get("HX-Target"), "main") {
 		s.write(w, r, http.StatusOK, v.Body)
 		return nil
