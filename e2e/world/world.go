@@ -10,6 +10,7 @@
 package world
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -50,6 +51,7 @@ const plaintext = "--allow-plaintext"
 type World struct {
 	root testing.TB // what was started lives as long as it
 	t    testing.TB // which a broken stage ends: root, or the subtest of Use
+	opts Options
 
 	URL      string // of core, as every part reaches it
 	Data     string // core's data folder
@@ -70,19 +72,40 @@ type Server struct {
 	Agent  *program.Process
 }
 
-// New builds the stage up to a core that answers and two agents that are online.
-func New(t testing.TB) *World {
+// Options are what a test wants to be otherwise. The zero value is the whole stage.
+type Options struct {
+	Servers []string // which of the two there are; both unless set
+	// Core returns further arguments of core's, once git server, registry and
+	// engines are there.
+	Core func(w *World) []string
+	// Agent are further arguments of the agents'.
+	Agent []string
+	// RegistryPassword is the registry's, unless empty.
+	RegistryPassword string
+}
+
+// New builds the stage up to a core that answers and agents that are online. At
+// most one Options may be given.
+func New(t testing.TB, opts ...Options) *World {
 	t.Helper()
-	w := &World{root: t, t: t, Home: nat.New(t), Data: t.TempDir()}
-	engines := dockertest.Engines(t, 2)
-	w.Servers = map[string]*Server{
-		Nexus: {Name: Nexus, Engine: engines[0], Data: t.TempDir()},
-		LXC:   {Name: LXC, Engine: engines[1], Data: t.TempDir(), Netns: w.Home.Netns},
+	w := &World{root: t, t: t, Home: nat.New(t), Data: t.TempDir(), Servers: map[string]*Server{}}
+	if len(opts) > 0 {
+		w.opts = opts[0]
+	}
+	if len(w.opts.Servers) == 0 {
+		w.opts.Servers = []string{Nexus, LXC}
+	}
+	engines := dockertest.Engines(t, len(w.opts.Servers))
+	for i, name := range w.opts.Servers {
+		w.Servers[name] = &Server{Name: name, Engine: engines[i], Data: t.TempDir()}
+		if name == LXC {
+			w.Servers[name].Netns = w.Home.Netns
+		}
 	}
 	w.Git = gittest.New(t, gittest.Config{HTTPAddr: w.Home.Outside + ":0", SSHAddr: w.Home.Outside + ":0"})
-	w.Registry = registry.New(t, "puller", "a-registry-password")
+	w.Registry = registry.New(t, "puller", cmp.Or(w.opts.RegistryPassword, "a-registry-password"))
 	w.StartCore(freeAddr(t, w.Home.Outside))
-	for _, name := range []string{Nexus, LXC} {
+	for _, name := range w.opts.Servers {
 		w.Join(name)
 	}
 	return w
@@ -116,8 +139,12 @@ func (w *World) Context(limit time.Duration) context.Context {
 func (w *World) StartCore(addr string) {
 	w.t.Helper()
 	w.URL = "http://" + addr
+	args := []string{"core", "--data", w.Data, "--listen", addr, plaintext}
+	if w.opts.Core != nil {
+		args = append(args, w.opts.Core(w)...)
+	}
 	w.Core = program.Start(w.root, program.Options{
-		Name: "core", Args: []string{"core", "--data", w.Data, "--listen", addr, plaintext},
+		Name: "core", Args: args,
 		Env: []string{"KOMODO_INIT_ADMIN_USERNAME=" + Admin, "KOMODO_INIT_ADMIN_PASSWORD=" + Password},
 	})
 	w.awaitCore()
@@ -145,6 +172,16 @@ func (w *World) awaitCore() {
 // it printed.
 func (w *World) CLI(args ...string) (string, error) {
 	w.t.Helper()
+	out, code := w.Berth(args...)
+	if code != 0 {
+		return out, fmt.Errorf("berth %s: exit code %d: %s", strings.Join(args, " "), code, out)
+	}
+	return out, nil
+}
+
+// Berth is CLI for a test that looks at the exit code.
+func (w *World) Berth(args ...string) (out string, code int) {
+	w.t.Helper()
 	p := program.Start(w.t, program.Options{Args: args, Env: []string{
 		"KOMODO_ADDRESS=" + w.URL, "KOMODO_API_KEY=" + w.API.Key, "KOMODO_API_SECRET=" + w.API.Secret,
 	}})
@@ -153,10 +190,8 @@ func (w *World) CLI(args ...string) (string, error) {
 	case <-time.After(2 * time.Minute):
 		w.t.Fatalf("berth %s did not end within 2 minutes", strings.Join(args, " "))
 	}
-	if code := p.Stop(w.t); code != 0 {
-		return p.Output(), fmt.Errorf("berth %s: exit code %d: %s", strings.Join(args, " "), code, p.Output())
-	}
-	return p.Output(), nil
+	code = p.Stop(w.t)
+	return p.Output(), code
 }
 
 // Join enrols the agent of a server with a token, as an administrator does it, and
@@ -174,7 +209,7 @@ func (w *World) Join(name string) {
 	}
 	s.Agent = program.Start(w.root, program.Options{
 		Name: name, Netns: s.Netns,
-		Args: append(strings.Fields(args), "--data", s.Data, plaintext),
+		Args: append(append(strings.Fields(args), "--data", s.Data, plaintext), w.opts.Agent...),
 		Env:  []string{"DOCKER_HOST=" + s.Engine.Host()},
 	})
 	w.AwaitServer(name, "Ok")
@@ -184,9 +219,15 @@ func (w *World) Join(name string) {
 // online.
 func (w *World) RestartAgent(name string) {
 	w.t.Helper()
+	w.StartAgent(name)
+	w.AwaitServer(name, "Ok")
+}
+
+// StartAgent is RestartAgent without the wait: for when core is not there.
+func (w *World) StartAgent(name string) {
+	w.t.Helper()
 	s := w.Servers[name]
 	s.Agent = s.Agent.Restart(w.root)
-	w.AwaitServer(name, "Ok")
 }
 
 // AwaitServer waits until core sees a server in a state: Ok, NotOk.
