@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"berth/bus/bustest"
+	"berth/bus/hub"
 	"berth/schema"
 )
 
@@ -195,9 +196,28 @@ func TestFloodIsBounded(t *testing.T) {
 	}
 }
 
+// laps are the times of a benchmark's rounds.
+type laps struct {
+	last time.Time
+	all  []time.Duration
+}
+
+func (l *laps) lap() {
+	now := time.Now()
+	l.all = append(l.all, now.Sub(l.last))
+	l.last = now
+}
+
+// report prints the median and the slowest hundredth.
+func (l *laps) report(b *testing.B) {
+	slices.Sort(l.all)
+	b.ReportMetric(float64(l.all[len(l.all)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(l.all[len(l.all)*99/100].Microseconds()), "p99-µs")
+}
+
 func BenchmarkAccept(b *testing.B) {
-	hub := bustest.New(b)
-	j, err := OpenJournal(b.Context(), hub.Core.JetStream())
+	live := bustest.Open(b, hub.Options{Dir: b.TempDir()}) // every accepted write is synced
+	j, err := OpenJournal(b.Context(), live.Core.JetStream())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -207,13 +227,18 @@ func BenchmarkAccept(b *testing.B) {
 	})
 	b.Run("publish", func(b *testing.B) {
 		data := bytes.Repeat([]byte("x"), 1024)
+		l := laps{last: time.Now()}
+		defer l.report(b)
 		for i := 0; b.Loop(); i++ {
-			if _, err := hub.Core.JetStream().Publish(b.Context(), "delivery.bench"+fmt.Sprint(i), data); err != nil {
+			if _, err := live.Core.JetStream().Publish(b.Context(), "delivery.bench"+fmt.Sprint(i), data); err != nil {
 				b.Fatal(err)
 			}
+			l.lap()
 		}
 	})
 	b.Run("accept", func(b *testing.B) {
+		l := laps{last: time.Now()}
+		defer l.report(b)
 		for i := 0; b.Loop(); i++ {
 			body := fmt.Appendf(nil, `{"ref":"refs/heads/main","after":"%040d","repository":{"full_name":"a/b"}}`, i)
 			r := httptest.NewRequest(http.MethodPost, "/listener/github/procedure/deploy/main", bytes.NewReader(body))
@@ -223,6 +248,7 @@ func BenchmarkAccept(b *testing.B) {
 			if rec.Code != http.StatusOK {
 				b.Fatal(rec.Body)
 			}
+			l.lap()
 		}
 	})
 }
