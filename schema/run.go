@@ -61,7 +61,7 @@ type Cause struct {
 // Decision is what was decided for a target, and why. Every target of a run gets
 // one, also when nothing was done.
 type Decision struct {
-	What     string   `json:"what"`   // deploy, restart, unchanged, skip, nothing
+	What     string   `json:"what"`   // deploy, pull, restart, unchanged, skip, nothing
 	Reason   string   `json:"reason"` // one sentence
 	Services []string `json:"services,omitempty"`
 	Changes  []string `json:"changes,omitempty"` // `conf/nginx.conf changed`, ...

@@ -53,9 +53,9 @@ func (d *Deps) SyncRepo(clone bool) run.Body {
 		dec := schema.Decision{What: "unchanged", Reason: "already at " + short(resp.Commit)}
 		switch {
 		case resp.Cloned:
-			dec = schema.Decision{What: "deploy", Reason: "cloned at " + short(resp.Commit)}
+			dec = schema.Decision{What: "pull", Reason: "cloned at " + short(resp.Commit)}
 		case resp.Before != resp.Commit:
-			dec = schema.Decision{What: "deploy", Reason: fmt.Sprintf("%s → %s, %d files", short(resp.Before), short(resp.Commit), len(resp.Changed)), Changes: resp.Changed}
+			dec = schema.Decision{What: "pull", Reason: fmt.Sprintf("%s → %s, %d files", short(resp.Before), short(resp.Commit), len(resp.Changed)), Changes: resp.Changed}
 		}
 		if len(resp.Drift) > 0 {
 			dec.Reason += fmt.Sprintf("; local edits of %d files were overwritten: %v", len(resp.Drift), resp.Drift)
