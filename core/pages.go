@@ -279,13 +279,16 @@ func planView(plan resource.Plan) ui.Plan {
 	return out
 }
 
-// Save sets settings of a resource.
+// Save sets settings of a resource. A variable that does not exist is made.
 func (p pages) Save(ctx context.Context, _ schema.Actor, kind, name string, patch json.RawMessage) error {
 	k, err := p.registry.Kind(kind)
 	if err != nil {
 		return err
 	}
 	_, err = k.Update(ctx, name, patch)
+	if kind == "variable" && schema.CodeOf(err) == schema.NotFound {
+		_, err = k.Create(ctx, name, patch)
+	}
 	return err
 }
 
