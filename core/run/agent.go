@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"berth/schema"
@@ -88,6 +89,13 @@ func (e *Engine) lease(ctx context.Context, o openStep, s *schema.Step) (fence u
 		return 0, "", nil
 	}
 	got, err := e.cfg.Leases.Acquire(ctx, o.key, s.Command, LeaseTTL)
+	if schema.CodeOf(err) == schema.Conflict && e.over(got.Holder) {
+		// Core died before it gave the lease back.
+		if err := e.cfg.Leases.Release(ctx, o.key, got.Fence); err != nil {
+			return 0, "", err
+		}
+		got, err = e.cfg.Leases.Acquire(ctx, o.key, s.Command, LeaseTTL)
+	}
 	if schema.CodeOf(err) != schema.Conflict {
 		return got.Fence, "", err
 	}
@@ -97,6 +105,22 @@ func (e *Engine) lease(ctx context.Context, o openStep, s *schema.Step) (fence u
 		return 0, held, err
 	}
 	return 0, held, nil
+}
+
+// over reports whether the step of a command has ended.
+func (e *Engine) over(command string) bool {
+	id, _, _ := strings.Cut(command, "-")
+	e.mu.Lock()
+	r, rec := e.active[id], e.ended[id]
+	e.mu.Unlock()
+	if r != nil {
+		rec = r.Record()
+	}
+	if rec == nil {
+		return false
+	}
+	s := rec.StepByCommand(command)
+	return s != nil && s.State.Terminal()
 }
 
 // Renew keeps the lease of begun work, and tells the agent whether it is still

@@ -105,6 +105,11 @@ func (l *Leases) Renew(ctx context.Context, key string, fence uint64, ttl time.D
 	return nil
 }
 
+// released is how long the mark of a release stays: longer than any lease lives.
+// What a purge removed is back when the process is killed soon after, and must not
+// be the newest then.
+const released = 2 * time.Minute
+
 // Release gives the lease back; one that was lost is none of the caller's
 // business any more and stays as it is.
 func (l *Leases) Release(ctx context.Context, key string, fence uint64) error {
@@ -112,7 +117,7 @@ func (l *Leases) Release(ctx context.Context, key string, fence uint64) error {
 	if err != nil || e == nil || v.fence(e) != fence {
 		return err
 	}
-	err = l.kv.Purge(ctx, key, jetstream.LastRevision(e.Revision()), jetstream.PurgeTTL(time.Second))
+	err = l.kv.Purge(ctx, key, jetstream.LastRevision(e.Revision()), jetstream.PurgeTTL(released))
 	if err != nil && !bus.IsWrongLast(err) {
 		return failed(err, "release the lease of %s", key)
 	}
@@ -152,7 +157,7 @@ func (l *Leases) get(ctx context.Context, key string) (jetstream.KeyValueEntry, 
 }
 
 // tombstone returns the revision of the mark that an expired or released lease
-// leaves for a second; 0 when there is none.
+// leaves for a while; 0 when there is none.
 func (l *Leases) tombstone(ctx context.Context, key string) (uint64, error) {
 	s, err := l.js.Stream(ctx, "KV_"+bus.BucketLease)
 	if err != nil {
