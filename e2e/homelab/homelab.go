@@ -189,7 +189,8 @@ func (h *Homelab) Children(t testing.TB, parent string) map[string]wire.Run {
 func (h *Homelab) Tree(t testing.TB, r wire.Run, indent string) string {
 	text := fmt.Sprintf("%s#%d %s %s: %s: %s\n", indent, r.Number, r.Action, r.Target.Name, r.State, r.Why())
 	for _, s := range r.Steps {
-		text += fmt.Sprintf("%s  - %s: %s %s\n", indent, s.Name, s.State, s.Note)
+		text += fmt.Sprintf("%s  - %s: %s %s (queued at %d ms, began at %d, ended at %d)\n", indent, s.Name, s.State, s.Note,
+			s.Queued-r.Queued, s.Started-r.Queued, s.Ended-r.Queued)
 		if s.Child == "" {
 			continue
 		}

@@ -80,6 +80,8 @@ type Options struct {
 	Core func(w *World) []string
 	// Agent are further arguments of the agents'.
 	Agent []string
+	// Env are variables for core and the agents.
+	Env []string
 	// RegistryPassword is the registry's, unless empty.
 	RegistryPassword string
 }
@@ -145,7 +147,7 @@ func (w *World) StartCore(addr string) {
 	}
 	w.Core = program.Start(w.root, program.Options{
 		Name: "core", Args: args,
-		Env: []string{"KOMODO_INIT_ADMIN_USERNAME=" + Admin, "KOMODO_INIT_ADMIN_PASSWORD=" + Password},
+		Env: append([]string{"KOMODO_INIT_ADMIN_USERNAME=" + Admin, "KOMODO_INIT_ADMIN_PASSWORD=" + Password}, w.opts.Env...),
 	})
 	w.awaitCore()
 	var err error
@@ -210,7 +212,7 @@ func (w *World) Join(name string) {
 	s.Agent = program.Start(w.root, program.Options{
 		Name: name, Netns: s.Netns,
 		Args: append(append(strings.Fields(args), "--data", s.Data, plaintext), w.opts.Agent...),
-		Env:  []string{"DOCKER_HOST=" + s.Engine.Host()},
+		Env:  append([]string{"DOCKER_HOST=" + s.Engine.Host()}, w.opts.Env...),
 	})
 	w.AwaitServer(name, "Ok")
 }

@@ -1,0 +1,218 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"berth/e2e/homelab"
+	"berth/e2e/wire"
+	"berth/e2e/world"
+)
+
+// patience is how long a push takes that something is killed in: nobody waits for
+// a lease or a delivery to run out.
+const patience = 15 * time.Second
+
+// crash is one push in whose middle something is killed.
+type crash struct {
+	*homelab.Homelab
+	since time.Time
+	run   string
+}
+
+// TestCrash kills core, an agent or both at every stage of a push: what was
+// accepted comes to its end, and nothing is done twice.
+func TestCrash(t *testing.T) {
+	h := homelab.New(t, world.New(t))
+	h.Apply(h.TOML(t, homelab.Settings{Procedure: "on-push", Pause: 1500}))
+	h.Open(t)
+	_, v := h.Push(t, "on-push", map[string]string{"README.md": "# Home\n"}, "Begin")
+	if r := h.Ended(t, v.Run, minute); r.State != "succeeded" {
+		t.Fatalf("the first push does not end well:\n%s", h.Tree(t, r, ""))
+	}
+	pushes := 1
+	for _, point := range []struct {
+		name     string
+		attempts int // of a deploy on the server whose agent is killed, at most
+		strike   func(*testing.T, *crash)
+	}{
+		{"core, after the 2xx", 1, func(t *testing.T, c *crash) {
+			c.Core.Kill()
+			c.RestartCore()
+			c.Open(t)
+		}},
+		{"core, between the stages", 1, func(t *testing.T, c *crash) {
+			c.Until(t, c.run, minute, "is between its stages", between)
+			c.Core.Kill()
+			c.RestartCore()
+			if r, err := c.API.Run(t.Context(), c.run); err != nil || r.Terminal() {
+				t.Errorf("after the restart the run is %s (%v)", r.State, err)
+			}
+			c.Open(t)
+		}},
+		{"core, while a deploy runs", 1, func(t *testing.T, c *crash) {
+			c.working(t)
+			c.Core.Kill()
+			c.RestartCore()
+			c.Open(t)
+		}},
+		{"core, and the deploy ends without it", 1, func(t *testing.T, c *crash) {
+			c.working(t)
+			c.Core.Kill()
+			c.Open(t)
+			c.World.Until(minute, "homeassistant is healthy", func() bool { return c.health(t) == "healthy" })
+			c.RestartCore()
+		}},
+		{"agent, while a deploy runs", 2, func(t *testing.T, c *crash) {
+			c.working(t)
+			c.Servers[world.Nexus].Agent.Kill()
+			c.RestartAgent(world.Nexus)
+			c.Open(t)
+		}},
+		{"agent, and its containers are healthy without it", 2, func(t *testing.T, c *crash) {
+			c.working(t)
+			c.Servers[world.Nexus].Agent.Kill()
+			c.Open(t)
+			c.World.Until(minute, "homeassistant is healthy", func() bool { return c.health(t) == "healthy" })
+			c.RestartAgent(world.Nexus)
+		}},
+		{"both, while a deploy runs", 2, func(t *testing.T, c *crash) {
+			c.working(t)
+			c.Servers[world.Nexus].Agent.Kill()
+			c.Core.Kill()
+			c.RestartCore()
+			c.RestartAgent(world.Nexus)
+			c.Open(t)
+		}},
+		{"both, the agent back first", 2, func(t *testing.T, c *crash) {
+			c.working(t)
+			c.Core.Kill()
+			c.Servers[world.Nexus].Agent.Kill()
+			c.StartAgent(world.Nexus)
+			c.Open(t)
+			c.RestartCore()
+		}},
+	} {
+		t.Run(point.name, func(t *testing.T) {
+			h.Use(t)
+			pushes++
+			c := strike(t, h, pushes)
+			point.strike(t, c)
+			c.check(t, pushes, point.attempts)
+		})
+	}
+}
+
+// strike pushes a change of two stacks, one of which waits behind the gate.
+func strike(t *testing.T, h *homelab.Homelab, n int) *crash {
+	t.Helper()
+	h.Shut(t)
+	c := &crash{Homelab: h, since: time.Now()}
+	text := strings.Replace(compose(t, h, "homeassistant"), `command: ["-say", "`, fmt.Sprintf(`command: ["-say", "%d `, n), 1)
+	_, v := h.Push(t, "on-push", map[string]string{
+		"homeassistant/docker-compose.yml": text, "dashy/conf.yml": fmt.Sprintf("title: %d\n", n),
+	}, fmt.Sprintf("Change %d", n))
+	c.run = v.Run
+	return c
+}
+
+// between reports whether the procedure's run has done its first stage and not
+// begun its last one.
+func between(r wire.Run) bool {
+	return len(r.Stages) == 3 && r.Stages[0].Ended != 0 && r.Stages[1].Started != 0 && r.Stages[2].Started == 0
+}
+
+// working waits until homeassistant's new container is there and waits for its
+// health check.
+func (c *crash) working(t *testing.T) {
+	t.Helper()
+	c.World.Until(minute, "homeassistant has a new container that is starting", func() bool {
+		return len(c.Created(world.Nexus, "homeassistant", c.since)) > 0 && c.health(t) == "starting"
+	})
+}
+
+func (c *crash) health(t *testing.T) string {
+	t.Helper()
+	list, err := c.Servers[world.Nexus].Engine.Containers(t.Context(), "homeassistant")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range list {
+		if in.Service == "homeassistant" {
+			return in.Health
+		}
+	}
+	return ""
+}
+
+// check holds how a push ends that was struck: well, with everything done once.
+func (c *crash) check(t *testing.T, pushes, attempts int) {
+	t.Helper()
+	r := c.Ended(t, c.run, minute)
+	tree := c.Tree(t, r, "")
+	if took := time.Duration(r.Ended-r.Queued) * time.Millisecond; took > patience {
+		t.Errorf("the run took %s, want %s at most:\n%s", took, patience, tree)
+	}
+	if r.State != "succeeded" {
+		t.Fatalf("the run did not end well:\n%s", tree)
+	}
+	list, err := c.API.Runs(t.Context(), wire.Params{"action": "RunProcedure", "limit": 1000})
+	if err != nil || len(list) != pushes {
+		t.Errorf("there are %d runs of the procedure (%v), want one for each of %d pushes", len(list), err, pushes)
+	}
+	children := c.Children(t, r.ID)
+	if want := append(slices.Sorted(maps.Keys(homelab.Stacks())), "homelab-docker"); len(children) != len(want) {
+		t.Errorf("children are %v, want %v", slices.Sorted(maps.Keys(children)), want)
+	}
+	for name, child := range children {
+		most := 1
+		if homelab.Stacks()[name] == world.Nexus {
+			most = attempts
+		}
+		oneAfterAnother(t, child, most)
+		if child.State != "succeeded" {
+			t.Errorf("a child did not end well:\n%s", c.Tree(t, child, ""))
+		}
+	}
+	for stack, server := range homelab.Stacks() {
+		var want []string
+		if stack == "homeassistant" || stack == "dashy" {
+			want = []string{stack}
+		}
+		if diff := cmp.Diff(want, c.Created(server, stack, c.since)); diff != "" {
+			t.Errorf("containers that were made for %s (-want +got):\n%s\n%s", stack, diff, tree)
+		}
+	}
+	if n := len(c.Snapshot(t)); n != 8 {
+		t.Errorf("there are %d containers, want 8", n)
+	}
+}
+
+// oneAfterAnother checks that a stack's deploys of one run did not overlap, and
+// that there were not more than told.
+func oneAfterAnother(t *testing.T, r wire.Run, most int) {
+	t.Helper()
+	n, last := 0, int64(0)
+	for _, s := range r.Steps {
+		if s.Ended == 0 || s.Ended < s.Started {
+			t.Errorf("#%d %s: step %q has not ended well: %+v", r.Number, r.Target.Name, s.Name, s)
+		}
+		if !strings.HasPrefix(s.Name, "deploy") {
+			continue
+		}
+		n++
+		if s.Started < last {
+			t.Errorf("#%d %s: %q began before the attempt before it had ended", r.Number, r.Target.Name, s.Name)
+		}
+		last = s.Ended
+	}
+	if n > most {
+		t.Errorf("#%d %s was deployed %d times, want %d at most", r.Number, r.Target.Name, n, most)
+	}
+}
