@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -96,9 +97,7 @@ func (c *Conn) agentService() (micro.Service, error) {
 		return c.service, nil
 	}
 	meta := map[string]string{"agent": c.agent}
-	for k, v := range c.meta {
-		meta[k] = v
-	}
+	maps.Copy(meta, c.meta)
 	svc, err := micro.AddService(c.nc, micro.Config{
 		Name: ServiceAgent, Version: "1.0.0", Description: "Berth agent", Metadata: meta, QueueGroupDisabled: true,
 	})

@@ -157,6 +157,25 @@ func TestResultsComeAgainUntilTaken(t *testing.T) {
 	}
 }
 
+func TestFollowingEndsWithTheConnection(t *testing.T) {
+	b := bustest.New(t)
+	c, err := b.Hub.Dial(t.Context(), "second")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 2)
+	go func() {
+		done <- c.Results(t.Context(), func(context.Context, string, schema.Result) error { return nil })
+	}()
+	go func() { done <- c.Tail(t.Context(), func(uint64, string, schema.Output) {}) }()
+	c.Close()
+	for range 2 {
+		if err := <-done; schema.CodeOf(err) != schema.Unavailable {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+}
+
 func TestBadIDsAreRefused(t *testing.T) {
 	b := bustest.New(t)
 	for _, id := range []string{"", "a.b", "*", ">", "a b", string(make([]byte, 200))} {

@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,22 +20,6 @@ import (
 
 	"berth/schema"
 )
-
-const (
-	backoffBase = time.Second
-	backoffMax  = 30 * time.Second
-)
-
-// Backoff returns how long to wait before the given attempt (from 1): full
-// jitter below an exponential cap of 30 seconds, which is what lets a fleet come
-// back after core was gone.
-func Backoff(attempt int) time.Duration {
-	limit := backoffMax
-	if attempt < 6 {
-		limit = min(backoffBase<<max(attempt-1, 0), backoffMax)
-	}
-	return time.Duration(rand.Int64N(int64(limit)) + 1)
-}
 
 func natsOptions(o Options, c *Conn, ready <-chan struct{}) (nats.Options, error) {
 	opts := nats.GetDefaultOptions()
@@ -209,7 +192,7 @@ type proxyDialer struct{ proxy *url.URL }
 
 // Dial asks the proxy to connect to address.
 func (d proxyDialer) Dial(network, address string) (net.Conn, error) {
-	conn, err := net.DialTimeout(network, d.proxy.Host, dialTimeout)
+	conn, err := net.DialTimeout(network, d.proxy.Host, dialTimeout) //nolint:noctx // the client library hands no context to its dialer
 	if err != nil {
 		return nil, fmt.Errorf("dial proxy %s: %w", d.proxy.Host, err)
 	}

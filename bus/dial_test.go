@@ -19,12 +19,12 @@ func TestBusURL(t *testing.T) {
 		"https://core:port/%zz x": "",
 	} {
 		u, err := busURL(in)
-		if got := ""; err == nil {
-			if got = u.String(); got != want {
-				t.Errorf("%s: %s, want %s", in, got, want)
-			}
-		} else if want != "" {
-			t.Errorf("%s: %v", in, err)
+		got := ""
+		if err == nil {
+			got = u.String()
+		}
+		if got != want {
+			t.Errorf("%s: %q, %v, want %q", in, got, err, want)
 		}
 	}
 }

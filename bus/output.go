@@ -85,57 +85,35 @@ func (c *Conn) LastOutput(ctx context.Context) (uint64, error) {
 
 // Tail calls fn with every chunk that is stored from now on, in order and without
 // gaps, until ctx ends; then it returns nil. It is meant for one hub per core.
+// schema.Unavailable when the stream cannot be read at first, or when the
+// connection is closed.
 func (c *Conn) Tail(ctx context.Context, fn func(seq uint64, agent string, out schema.Output)) error {
-	from, err := c.LastOutput(ctx)
+	last, err := c.LastOutput(ctx)
 	if err != nil {
 		return err
 	}
-	for attempt := 1; ctx.Err() == nil && !c.nc.IsClosed(); attempt++ {
-		err := c.tail(ctx, from+1, func(seq uint64, agent string, out schema.Output) {
-			from, attempt = seq, 1
-			fn(seq, agent, out)
-		})
-		if ctx.Err() != nil || c.nc.IsClosed() {
+	return c.follow(ctx, follower{
+		stream: StreamOutput,
+		open: func(ctx context.Context) (jetstream.Consumer, error) {
+			return c.js.OrderedConsumer(ctx, StreamOutput, jetstream.OrderedConsumerConfig{
+				DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: last + 1,
+			})
+		},
+		take: func(m jetstream.Msg) error {
+			meta, err := m.Metadata()
+			if err != nil {
+				return fmt.Errorf("read metadata: %w", err)
+			}
+			last = meta.Sequence.Stream
+			out, err := decodeOutput(m.Subject(), m.Data())
+			if err != nil {
+				c.log.Warn("drop a chunk of output", "err", err)
+				return nil
+			}
+			fn(last, agentOf(m.Subject()), out)
 			return nil
-		}
-		c.log.Warn("follow the output", "err", err)
-		if Sleep(ctx, Backoff(attempt)) != nil {
-			return nil
-		}
-	}
-	return nil
-}
-
-func (c *Conn) tail(ctx context.Context, from uint64, fn func(seq uint64, agent string, out schema.Output)) error {
-	cons, err := c.js.OrderedConsumer(ctx, StreamOutput, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+		},
 	})
-	if err != nil {
-		return fmt.Errorf("open consumer: %w", err)
-	}
-	it, err := cons.Messages()
-	if err != nil {
-		return fmt.Errorf("consume: %w", err)
-	}
-	stop := context.AfterFunc(ctx, it.Stop)
-	defer stop()
-	defer it.Stop()
-	for {
-		m, err := it.Next()
-		if err != nil {
-			return fmt.Errorf("next: %w", err)
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("read metadata: %w", err)
-		}
-		out, err := decodeOutput(m.Subject(), m.Data())
-		if err != nil {
-			c.log.Warn("drop a chunk of output", "err", err)
-			continue
-		}
-		fn(meta.Sequence.Stream, agentOf(m.Subject()), out)
-	}
 }
 
 // decodeOutput takes run and command from the subject, which the server guards,

@@ -35,43 +35,19 @@ func (c *Conn) Report(ctx context.Context, cmd string, res schema.Result) error 
 // it returns nil. A result counts as taken only after fn returned nil: otherwise
 // it comes again, to this core or another. The agent is taken from the subject,
 // which the server guards: compare it with the one that was asked.
+// schema.Unavailable when the connection is closed.
 func (c *Conn) Results(ctx context.Context, fn func(ctx context.Context, agent string, res schema.Result) error) error {
-	for attempt := 1; ctx.Err() == nil; attempt++ {
-		began := time.Now()
-		err := c.results(ctx, fn)
-		if ctx.Err() != nil || c.nc.IsClosed() {
+	return c.follow(ctx, follower{
+		stream: StreamResults,
+		open: func(ctx context.Context) (jetstream.Consumer, error) {
+			return c.js.Consumer(ctx, StreamResults, DurableEngine)
+		},
+		take: func(m jetstream.Msg) error {
+			c.result(ctx, m, fn)
 			return nil
-		}
-		if time.Since(began) > time.Minute {
-			attempt = 1
-		}
-		c.log.Warn("read results", "err", err)
-		if Sleep(ctx, Backoff(attempt)) != nil {
-			return nil
-		}
-	}
-	return nil
-}
-
-func (c *Conn) results(ctx context.Context, fn func(ctx context.Context, agent string, res schema.Result) error) error {
-	cons, err := c.js.Consumer(ctx, StreamResults, DurableEngine)
-	if err != nil {
-		return fmt.Errorf("open consumer: %w", err)
-	}
-	it, err := cons.Messages(jetstream.PullMaxMessages(64))
-	if err != nil {
-		return fmt.Errorf("consume: %w", err)
-	}
-	stop := context.AfterFunc(ctx, it.Stop)
-	defer stop()
-	defer it.Stop()
-	for {
-		m, err := it.Next()
-		if err != nil {
-			return fmt.Errorf("next: %w", err)
-		}
-		c.result(ctx, m, fn)
-	}
+		},
+		opts: []jetstream.PullMessagesOpt{jetstream.PullMaxMessages(64)},
+	})
 }
 
 func (c *Conn) result(ctx context.Context, m jetstream.Msg, fn func(ctx context.Context, agent string, res schema.Result) error) {

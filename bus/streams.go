@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -87,10 +86,6 @@ func streams(o MigrateOptions) []jetstream.StreamConfig {
 	return list
 }
 
-// apiTimeout bounds one call to JetStream's API: on a cluster a creation may get
-// no answer at all.
-const apiTimeout = 3 * time.Second
-
 // Migrate brings the streams and the results' consumer to what this program
 // needs: it looks first, creates what is missing and updates what differs. On a
 // cluster only the holder of a lease should call it.
@@ -138,38 +133,4 @@ func (c *Conn) migrateEngine(ctx context.Context) error {
 		DeliverPolicy: jetstream.DeliverAllPolicy, MaxDeliver: -1,
 	})
 	return err
-}
-
-// retry calls fn with a bounded ctx up to five times, with jitter between.
-func (c *Conn) retry(ctx context.Context, what string, fn func(ctx context.Context) error) error {
-	var err error
-	for attempt := 1; attempt <= 5; attempt++ {
-		call, cancel := context.WithTimeout(ctx, apiTimeout)
-		err = fn(call)
-		cancel()
-		var e *schema.Error
-		var api *jetstream.APIError
-		if err == nil || ctx.Err() != nil || errors.As(err, &e) || errors.As(err, &api) && api.Code < 500 {
-			break
-		}
-		if Sleep(ctx, Backoff(min(attempt, 2))) != nil {
-			break
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("prepare %s: %w", what, err)
-	}
-	return nil
-}
-
-// Sleep waits for d, or returns ctx's error when ctx ends first.
-func Sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
