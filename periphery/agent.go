@@ -65,14 +65,23 @@ type Agent struct {
 	deploy  *compose.Deployer
 	git     *git.Client
 	journal *journal.Journal
+	digests *secrets.Digester
 	verbs   map[string]verb
 	started time.Time
 	log     *slog.Logger
-	nudge   chan struct{}
+	nudge   chan struct{} // commands may wait
 	refresh chan struct{} // the status is worth sending
+	results chan struct{} // a result waits to be reported
 
-	mu      sync.Mutex
-	running map[string]context.CancelCauseFunc // by command id
+	mu   sync.Mutex // guards what follows
+	hand map[string]inHand
+	gone map[string]bool // commands that core no longer wanted
+}
+
+// inHand is a command that is waited with or worked on.
+type inHand struct {
+	key string
+	end context.CancelCauseFunc
 }
 
 // joined is what an agent remembers of its join, in core.json.
@@ -92,10 +101,13 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer a.close()
-	if err := a.connect(ctx); err != nil {
+	err = a.connect(ctx)
+	if a.conn != nil {
+		defer a.conn.Close()
+	}
+	if err != nil {
 		return err
 	}
-	defer a.conn.Close()
 	if err := a.listen(); err != nil {
 		return err
 	}
@@ -121,31 +133,40 @@ func open(cfg Config) (*Agent, error) {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	cfg.Data = dir
-	a := &Agent{
-		cfg: cfg, log: cfg.Log, started: time.Now(), nudge: make(chan struct{}, 1), refresh: make(chan struct{}, 1),
-		running: map[string]context.CancelCauseFunc{}, git: git.New(cfg.Log),
-	}
-	for _, sub := range []string{"", "repos", "stacks", "journal"} {
+	for _, sub := range []string{"", "repos", "stacks", "journal", "spool"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			return nil, schema.Wrap(schema.Invalid, err, "make data folder %s: %v", filepath.Join(dir, sub), err)
+			return nil, schema.Errorf(schema.Invalid, "make data folder %s: %v", filepath.Join(dir, sub), errors.Unwrap(err))
 		}
 	}
-	if a.journal, err = journal.Open(filepath.Join(dir, "journal")); err != nil {
-		return nil, fmt.Errorf("open journal: %w", err)
+	a := &Agent{
+		cfg: cfg, log: cfg.Log, started: time.Now(), git: git.New(cfg.Log), hand: map[string]inHand{}, gone: map[string]bool{},
+		nudge: make(chan struct{}, 1), refresh: make(chan struct{}, 1), results: make(chan struct{}, 1),
 	}
-	digests, err := secrets.OpenDigester(filepath.Join(dir, "digest.key"))
-	if err != nil {
+	a.verbs = a.verbList()
+	if err := a.load(); err != nil {
+		a.close()
 		return nil, err
+	}
+	return a, nil
+}
+
+// load opens what the agent keeps on disk, and the engine.
+func (a *Agent) load() (err error) {
+	dir := a.cfg.Data
+	if a.journal, err = journal.Open(filepath.Join(dir, "journal")); err != nil {
+		return err
+	}
+	if a.digests, err = secrets.OpenDigester(filepath.Join(dir, "digest.key")); err != nil {
+		return err
 	}
 	if _, err := a.keys(); err != nil { // said again by the deploy that needs it
 		a.log.Warn("age identity of this host", "err", schema.SafeText(err))
 	}
-	if a.engine, err = docker.Open(cfg.Engine); err != nil {
-		return nil, err
+	if a.engine, err = docker.Open(a.cfg.Engine); err != nil {
+		return err
 	}
-	a.deploy = compose.New(a.engine, []byte(digests.Digest([]byte("inputs of deploys"))), a.log)
-	a.verbs = a.verbList()
-	return a, a.recall()
+	a.deploy = compose.New(a.engine, []byte(a.digests.Digest([]byte("inputs of deploys"))), a.log)
+	return a.recall()
 }
 
 // keys reads the host's age identity anew, so that a key that is put in place or
@@ -153,8 +174,13 @@ func open(cfg Config) (*Agent, error) {
 func (a *Agent) keys() (*secrets.Keys, error) { return secrets.Find(a.cfg.AgeKeys...) }
 
 func (a *Agent) close() {
-	_ = a.journal.Close() // nothing is open in it
-	_ = a.engine.Close()
+	a.git.Close()
+	if a.journal != nil {
+		_ = a.journal.Close() // nothing is open in it
+	}
+	if a.engine != nil {
+		_ = a.engine.Close()
+	}
 }
 
 // recall reads what was remembered of the join, or takes it from the token.
@@ -199,13 +225,11 @@ func (a *Agent) connect(ctx context.Context) error {
 	}
 	hostname, _ := os.Hostname() // only a label
 	refused := make(chan error, 1)
-	first := make(chan struct{}, 1)
 	a.conn, err = bus.Dial(ctx, bus.Options{
 		URL: a.join.Core, Seed: seed, Agent: a.join.Server, Token: a.cfg.Token, Pin: a.join.Pin, Name: "berth periphery " + hostname,
 		Metadata:  map[string]string{"host": hostname, "version": a.cfg.Version, "agent": a.join.Server},
 		InProcess: a.cfg.InProcess, AllowPlaintext: a.cfg.AllowPlaintext, Proxy: a.cfg.Proxy, Log: a.log,
-		OnConnect:    func(*bus.Conn) { a.poke(a.nudge); a.poke(a.refresh); a.poke(first); a.log.Info("connected to core") },
-		OnDisconnect: func(err error) { a.log.Warn("disconnected from core", "err", err) },
+		OnConnect: func(*bus.Conn) { a.poke(a.nudge); a.poke(a.refresh); a.poke(a.results) },
 		OnRefused: func(err error) {
 			select {
 			case refused <- err:
@@ -233,11 +257,11 @@ func (a *Agent) prove(ctx context.Context, refused <-chan error) error {
 			}
 			return a.verify(ctx)
 		case err := <-refused:
-			text := "core at " + hostOf(a.join.Core) + " refuses this agent"
 			if a.cfg.Token != "" {
-				return schema.Wrap(schema.Denied, err, "%s: the token was used, has expired, or is not of this core: make a new one with `berth server join-token NAME`", text)
+				return schema.Wrap(schema.Denied, err, "core at %s refuses this agent: the token was used, has expired, or is not of this core: "+
+					"make a new one with `berth server join-token NAME`", hostOf(a.join.Core))
 			}
-			a.log.Error(text+": its key was revoked, or core is another; join again with a new token", "err", err)
+			a.log.Error("core refuses this agent: its key was revoked, or core is another; join again with a new token", "core", a.join.Core, "err", err)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -251,7 +275,7 @@ func (a *Agent) verify(ctx context.Context) error {
 		if hello, err = bus.VerifyCore(ctx, a.conn, a.join.Key); err == nil {
 			break
 		}
-		if schema.CodeOf(err) == schema.Denied {
+		if code := schema.CodeOf(err); code == schema.Denied || code == schema.Invalid {
 			return err
 		}
 		if err := bus.Sleep(ctx, min(bus.Backoff(attempt), 2*time.Second)); err != nil { // core listens before it serves
@@ -286,6 +310,10 @@ func (a *Agent) poke(ch chan struct{}) {
 	default:
 	}
 }
+
+// LogLibraries sends what libraries write to their process-wide loggers to log, not
+// to standard error. The program calls it once, at its start.
+func LogLibraries(log *slog.Logger) { compose.LogWarnings(log) }
 
 // Joined reports whether the agent that keeps its things in the data folder has
 // joined a core already.

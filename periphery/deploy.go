@@ -2,68 +2,29 @@ package periphery
 
 import (
 	"context"
-	"fmt"
-	"regexp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/compose-spec/compose-go/v2/dotenv"
-
 	"berth/periphery/compose"
-	"berth/periphery/process"
-	"berth/periphery/secrets"
 	"berth/schema"
 )
 
-// preDeploy is the stack's command without the decryption script, which Berth
-// does itself, and whether the script was in it.
-func preDeploy(c schema.StackConfig) (rest string, script bool) {
-	return process.WithoutSopsScript(string(c.PreDeploy.Command))
-}
-
-// execEnv is the one wrapper around compose that has a meaning without a command
-// line: variables from a sops file.
-var execEnv = regexp.MustCompile(`^\s*sops\s+exec-env\s+(\S+)\s+['"]\[\[COMPOSE_COMMAND\]\]['"]\s*$`) //nolint:gochecknoglobals // a constant
-
-// wrapper understands `sops exec-env FILE '[[COMPOSE_COMMAND]]'` and refuses other
-// wrappers: there is no compose command to wrap.
-func (d *deployment) wrapper() error {
-	text := strings.TrimSpace(d.req.Config.ComposeCmdWrapper)
-	if text == "" {
-		return nil
+// stackUp deploys a stack, or decides that nothing changed.
+func (a *Agent) stackUp(ctx context.Context, j *Job, req schema.StackUpReq) (schema.StackUpResp, error) {
+	d := &deployment{a: a, job: j, req: req}
+	if err := d.prepare(ctx); err != nil {
+		return d.resp, err
 	}
-	m := execEnv.FindStringSubmatch(text)
-	if m == nil {
-		return schema.Errorf(schema.Unsupported, "compose_cmd_wrapper: Berth runs no compose command that could be wrapped; only `sops exec-env FILE '[[COMPOSE_COMMAND]]'` is understood: remove it, or put secrets into a .sops.env file")
+	plan, done, err := d.decide(ctx)
+	if err == nil && !done {
+		err = d.up(ctx, plan)
 	}
-	keys, err := d.a.keys()
-	if err != nil {
-		return err
+	for i, w := range d.resp.Warnings {
+		d.resp.Warnings[i] = j.mask.Mask(w)
 	}
-	path := under(d.dir, m[1])
-	data, err := secrets.Read(path)
-	if err != nil {
-		return err
-	}
-	content, err := keys.Reveal(path, data)
-	if err != nil {
-		return err
-	}
-	d.job.mask.AddValues(content.Values)
-	vars, err := dotenv.UnmarshalBytesWithLookup(content.Plain, nil)
-	if err != nil {
-		return schema.Errorf(schema.Invalid, "read %s: its plain text is no list of variables", path)
-	}
-	if d.spec.Environment == nil {
-		d.spec.Environment = map[string]string{}
-	}
-	for k, v := range vars {
-		if _, set := d.spec.Environment[k]; !set {
-			d.spec.Environment[k] = v
-		}
-	}
-	return nil
+	return d.resp, err
 }
 
 // decide loads the project and, for a deploy that is only wanted when something
@@ -73,7 +34,7 @@ func (d *deployment) decide(ctx context.Context) (plan *compose.Plan, done bool,
 		if plan, err = d.load(ctx); err != nil {
 			return "", err
 		}
-		return strings.Join(plan.Services(), ", "), nil
+		return strings.Join(plan.Services(), ", "), d.stackInputs()
 	})
 	if err != nil {
 		return nil, false, err
@@ -82,94 +43,43 @@ func (d *deployment) decide(ctx context.Context) (plan *compose.Plan, done bool,
 		d.resp.Decision = schema.Decision{What: "deploy", Reason: "asked for", Services: d.req.Services}
 		return plan, false, nil
 	}
-	return d.compare(ctx, plan)
+	done, err = d.compare(ctx, plan)
+	return plan, done, err
 }
 
 // load loads the project. Its files may be made by pre_deploy: then that runs
 // first.
 func (d *deployment) load(ctx context.Context) (*compose.Plan, error) {
+	d.spec.Before = d.intend
 	plan, err := d.a.deploy.Load(ctx, d.spec)
 	if err == nil || d.req.Config.PreDeploy.Command == "" {
 		return plan, err
 	}
+	d.job.line("the project cannot be read yet, so pre_deploy runs first: %s", schema.SafeText(err))
 	if herr := d.hook(ctx, "pre_deploy", d.req.Config.PreDeploy); herr != nil {
 		return nil, herr
 	}
-	d.req.Config.PreDeploy.Command = "" // has run
+	d.ranFirst = true
 	return d.a.deploy.Load(ctx, d.spec)
 }
 
-func (d *deployment) compare(ctx context.Context, plan *compose.Plan) (*compose.Plan, bool, error) {
+func (d *deployment) compare(ctx context.Context, plan *compose.Plan) (unchanged bool, err error) {
 	if d.spec.Pull {
 		if err := d.pull(ctx, plan); err != nil {
-			return nil, false, err
+			return false, err
 		}
 	}
 	now, err := plan.Inputs(ctx)
 	if err != nil {
-		return nil, false, schema.Wrap(schema.CodeOf(err), err, "find out what changed")
+		return false, schema.Wrap(schema.CodeOf(err), err, "find out what changed")
 	}
 	dec, err := d.verdict(ctx, plan, now)
 	if err != nil {
-		return nil, false, err
+		return false, schema.Wrap(schema.CodeOf(err), err, "find out what changed")
 	}
 	d.resp.Decision = dec
 	d.job.line("decision: %s: %s", dec.What, dec.Reason)
-	return plan, dec.What == "unchanged", nil
-}
-
-// verdict compares with the last success, and with what is on the engine.
-func (d *deployment) verdict(ctx context.Context, plan *compose.Plan, now map[string]compose.Inputs) (schema.Decision, error) {
-	dec := schema.Decision{What: "deploy"}
-	last := d.req.Last
-	switch {
-	case last == nil:
-		dec.Reason = "never deployed before"
-		return dec, nil
-	case last.Dirty != "":
-		dec.Reason = last.Dirty
-		return dec, nil
-	case last.Project != plan.Project():
-		dec.Reason = fmt.Sprintf("project was %q", last.Project)
-		return dec, nil
-	}
-	for _, c := range plan.Compare(inputs(last.Inputs), now) {
-		dec.Changes = append(dec.Changes, c.Text)
-		if c.Service != "" && !slices.Contains(dec.Services, c.Service) {
-			dec.Services = append(dec.Services, c.Service)
-		}
-	}
-	if len(dec.Changes) > 0 {
-		dec.Reason = strings.Join(dec.Changes[:min(3, len(dec.Changes))], ", ")
-		if more := len(dec.Changes) - 3; more > 0 {
-			dec.Reason += fmt.Sprintf(" and %d more", more)
-		}
-		return dec, nil
-	}
-	missing, err := d.missing(ctx, plan, last)
-	if err != nil {
-		return dec, err
-	}
-	if len(missing) > 0 {
-		dec.Reason, dec.Services = "no container of "+strings.Join(missing, ", "), missing
-		return dec, nil
-	}
-	return schema.Decision{What: "unchanged", Reason: fmt.Sprintf("nothing that feeds it changed since run #%d", last.Number)}, nil
-}
-
-// missing lists services that were deployed and have no container now.
-func (d *deployment) missing(ctx context.Context, plan *compose.Plan, last *schema.Deployed) ([]string, error) {
-	state, err := d.a.deploy.State(ctx, plan.Project())
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, s := range last.Services {
-		if s.Container != "" && slices.Contains(plan.Services(), s.Name) && !slices.ContainsFunc(state, func(h compose.Service) bool { return h.Name == s.Name }) {
-			out = append(out, s.Name)
-		}
-	}
-	return out, nil
+	return dec.What == "unchanged", nil
 }
 
 func (d *deployment) pull(ctx context.Context, plan *compose.Plan) error {
@@ -182,14 +92,13 @@ func (d *deployment) pull(ctx context.Context, plan *compose.Plan) error {
 // up runs the commands and compose's up, and says what is deployed now.
 func (d *deployment) up(ctx context.Context, plan *compose.Plan) error {
 	cfg := d.req.Config
-	if err := d.hook(ctx, "pre_deploy", cfg.PreDeploy); err != nil {
-		return err
-	}
-	if cfg.PreDeploy.Command != "" { // it may have changed the files
-		pulled := d.spec.Pull && d.req.IfChanged
-		d.spec.Pull = d.spec.Pull && !pulled
+	if cfg.PreDeploy.Command != "" && !d.ranFirst {
+		if err := d.hook(ctx, "pre_deploy", cfg.PreDeploy); err != nil {
+			return err
+		}
+		d.spec.Pull = d.spec.Pull && !d.req.IfChanged // it is done
 		var err error
-		if plan, err = d.a.deploy.Load(ctx, d.spec); err != nil {
+		if plan, err = d.a.deploy.Load(ctx, d.spec); err != nil { // it may have changed the files
 			return err
 		}
 	}
@@ -200,11 +109,27 @@ func (d *deployment) up(ctx context.Context, plan *compose.Plan) error {
 	if err != nil {
 		return err
 	}
-	d.resp.Deployed = d.deployed(plan, res)
+	if err := d.restart(ctx, plan, res); err != nil {
+		return err
+	}
+	d.resp.Deployed = d.a.deployed(d.req, d.resp.Commit, d.base, res)
 	if d.resp.Decision.Reason == "asked for" {
 		d.resp.Decision.Reason = "asked for: " + recreated(res)
 	}
 	return d.hook(ctx, "post_deploy", cfg.PostDeploy)
+}
+
+// restart restarts the services whose config files changed and want that.
+func (d *deployment) restart(ctx context.Context, plan *compose.Plan, res compose.Result) error {
+	services := d.restarts(res)
+	if len(services) == 0 {
+		return nil
+	}
+	return d.job.phase(ctx, "restart", func(ctx context.Context) (string, error) {
+		_, warnings, err := d.a.deploy.Do(ctx, plan.Project(), compose.Restart, compose.DoOptions{Services: services, StopTimeout: d.req.StopTime}, d.job.out.add)
+		d.resp.Warnings = append(d.resp.Warnings, warnings...)
+		return strings.Join(services, ", "), err
+	})
 }
 
 func recreated(res compose.Result) string {
@@ -215,52 +140,42 @@ func recreated(res compose.Result) string {
 }
 
 func (d *deployment) hook(ctx context.Context, name string, cmd schema.SystemCommand) error {
-	return d.a.hook(ctx, d.job, d.know, hook{name, d.dir, cmd, d.req.Config.SkipSecretInterp})
+	return d.a.hook(ctx, d.job, d.know, hook{name: name, dir: d.dir, cmd: cmd, plain: d.req.Config.SkipSecretInterp})
 }
 
-// deployed is what the next deploy compares with. A deploy of some services keeps
-// what is known of the others.
-func (d *deployment) deployed(plan *compose.Plan, res compose.Result) *schema.Deployed {
-	all := map[string]map[string]string{}
-	services := slices.Clone(res.Services)
-	if len(d.req.Services) > 0 && d.req.Last != nil {
-		for name, in := range d.req.Last.Inputs {
-			all[name] = in
-		}
-		for _, s := range d.req.Last.Services {
-			if !slices.ContainsFunc(services, func(have schema.DeployedService) bool { return have.Name == s.Name }) {
-				services = append(services, s)
+// intend notes on disk what compose is about to do, see intent.
+func (d *deployment) intend(goal compose.Goal) error {
+	return d.a.spool(d.job.cmd.ID, intent{Goal: goal, Resp: d.resp, Base: d.base})
+}
+
+// deployed is what the next deploy compares with. A deploy of some services
+// keeps what is known of the others.
+func (a *Agent) deployed(req schema.StackUpReq, commit schema.CommitInfo, base map[string]string, res compose.Result) *schema.Deployed {
+	out := &schema.Deployed{
+		At: time.Now().UnixMilli(), Project: projectOf(req), Commit: commit.Commit, Message: commit.Message,
+		Services: slices.Clone(res.Services), Inputs: map[string]map[string]string{wholeStack: base},
+	}
+	if last := a.lastOf(req); len(req.Services) > 0 {
+		delete(out.Inputs, wholeStack) // what the others do not have yet is still to come
+		if last != nil {
+			out.Dirty = last.Dirty
+			maps.Copy(out.Inputs, last.Inputs)
+			for _, s := range last.Services {
+				if !slices.ContainsFunc(out.Services, func(have schema.DeployedService) bool { return have.Name == s.Name }) {
+					out.Services = append(out.Services, s)
+				}
 			}
 		}
 	}
-	for name, in := range res.Inputs {
-		all[name] = in
+	digest := map[string]compose.Inputs{}
+	for service, in := range res.Inputs {
+		out.Inputs[service] = in
 	}
-	return &schema.Deployed{
-		At: time.Now().UnixMilli(), Project: plan.Project(), Commit: d.resp.Commit.Commit, Message: d.resp.Commit.Message,
-		Services: services, Digest: compose.Digest(inputs(all)), Inputs: all,
+	for service, in := range out.Inputs {
+		digest[service] = in
 	}
-}
-
-// stackLook tells, after a crash, whether the deploy had come to its end: all
-// services of it run containers that this very run made or found good.
-func (a *Agent) stackLook(ctx context.Context, req schema.StackUpReq) (*schema.StackUpResp, string, error) {
-	project := req.Config.ProjectName
-	if project == "" {
-		project = req.Name
-	}
-	state, err := a.deploy.State(ctx, project)
-	if err != nil {
-		return nil, "", err
-	}
-	if len(state) == 0 {
-		return nil, fmt.Sprintf("project %q has no containers", project), nil
-	}
-	words := make([]string, len(state))
-	for i, s := range state {
-		words[i] = s.Name + " " + s.State
-	}
-	return nil, "found " + strings.Join(words, ", "), nil
+	out.Digest = compose.Digest(digest)
+	return out
 }
 
 // stackDo does a simple verb to a stack that is on the engine.
@@ -287,10 +202,10 @@ func (a *Agent) stackPull(ctx context.Context, j *Job, req schema.StackDoReq) (s
 	if err := d.prepare(ctx); err != nil {
 		return schema.StackDoResp{}, err
 	}
-	d.spec.Pull = true
-	plan, err := d.load(ctx)
+	plan, err := d.a.deploy.Load(ctx, d.spec)
 	if err != nil {
 		return schema.StackDoResp{}, err
 	}
-	return schema.StackDoResp{Warnings: d.resp.Warnings}, d.pull(ctx, plan)
+	err = d.pull(ctx, plan)
+	return schema.StackDoResp{Warnings: d.resp.Warnings}, err
 }

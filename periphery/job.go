@@ -19,50 +19,46 @@ type Job struct {
 	mask *secrets.Masker
 	out  *output
 
-	mu     sync.Mutex
-	ph     []schema.Phase
-	values map[string]schema.VariableValue
-	asked  bool
+	mu sync.Mutex // guards ph
+	ph []schema.Phase
 }
 
-func (a *Agent) newJob(cmd schema.Command) *Job {
+// newJob opens a job; its output must be finished. ctx is the agent's life.
+func (a *Agent) newJob(ctx context.Context, cmd schema.Command) *Job {
 	mask := secrets.NewMasker()
-	return &Job{a: a, cmd: cmd, mask: mask, out: newOutput(a.conn, mask, cmd)}
+	return &Job{a: a, cmd: cmd, mask: mask, out: newOutput(ctx, a.conn, mask, cmd)}
 }
 
 // phase runs fn as a named part of the work; its begin, end and duration are seen.
 func (j *Job) phase(ctx context.Context, name string, fn func(ctx context.Context) (note string, err error)) error {
-	j.begin(name)
-	note, err := fn(ctx)
-	j.end(name, note, err)
-	return err
-}
-
-func (j *Job) begin(name string) {
+	began := time.Now()
 	j.mu.Lock()
-	j.ph = append(j.ph, schema.Phase{Name: name, State: schema.PhaseRunning, Started: time.Now().UnixMilli()})
+	at := len(j.ph)
+	j.ph = append(j.ph, schema.Phase{Name: name, State: schema.PhaseRunning, Started: began.UnixMilli()})
 	j.mu.Unlock()
-	j.out.mu.Lock()
-	j.out.phase = name
-	j.out.mu.Unlock()
+	j.out.setPhase(name)
 	j.out.add(schema.Entry{Kind: schema.EntryPhase, Phase: name, State: schema.PhaseRunning})
-}
-
-func (j *Job) end(name, note string, err error) {
+	note, err := fn(ctx)
 	state := schema.PhaseDone
 	if err != nil {
-		state, note = schema.PhaseFailed, ""
+		state, note = schema.PhaseFailed, schema.SafeText(err)
 	}
 	note = j.mask.Mask(note)
 	j.mu.Lock()
-	for i := range slices.Backward(j.ph) {
-		if p := &j.ph[i]; p.Name == name {
-			p.State, p.Note, p.Took = state, note, time.Now().UnixMilli()-p.Started
-			break
-		}
-	}
+	j.ph[at].State, j.ph[at].Note, j.ph[at].Took = state, note, time.Since(began).Milliseconds()
 	j.mu.Unlock()
 	j.out.add(schema.Entry{Kind: schema.EntryPhase, Phase: name, State: state, Text: note})
+	return err
+}
+
+// took adds phases that were timed elsewhere.
+func (j *Job) took(phases []schema.Phase) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, p := range phases {
+		p.Note = j.mask.Mask(p.Note)
+		j.ph = append(j.ph, p)
+	}
 }
 
 func (j *Job) phases() []schema.Phase {
@@ -76,27 +72,40 @@ func (j *Job) line(format string, args ...any) {
 	j.out.add(schema.Entry{Kind: schema.EntryLine, Text: fmt.Sprintf(format, args...)})
 }
 
-// needs says what a command wants to know from core.
+// needs says what a command wants to know from core: variables by name, and
+// tokens of accounts.
 type needs struct {
-	variables bool
-	git       []schema.AccountRef
-	registry  []schema.AccountRef
-	names     []string
+	names    []string
+	git      []schema.AccountRef
+	registry []schema.AccountRef
 }
 
-// ask fetches values from core, makes the masker know the secret ones, and keeps
-// the variables for interpolation.
+// ask fetches values from core and makes the masker know the secret ones. A core
+// that is away is waited for, as long as the work may take.
 func (j *Job) ask(ctx context.Context, n needs) (schema.SecretsResp, error) {
-	resp, err := bus.Request(ctx, j.a.conn, schema.AskSecrets, schema.SecretsReq{Command: j.cmd.ID, Variables: n.names, Git: n.git, Registry: n.registry})
-	for attempt := 1; err != nil && schema.CodeOf(err) == schema.Unavailable && attempt < 20; attempt++ {
-		if err := bus.Sleep(ctx, time.Second); err != nil {
-			return resp, err
+	req := schema.SecretsReq{Command: j.cmd.ID, Variables: n.names, Git: n.git, Registry: n.registry}
+	for attempt := 1; ; attempt++ {
+		resp, err := bus.Request(ctx, j.a.conn, schema.AskSecrets, req)
+		if err == nil {
+			j.learned(resp)
+			return resp, nil
 		}
-		resp, err = bus.Request(ctx, j.a.conn, schema.AskSecrets, schema.SecretsReq{Command: j.cmd.ID, Variables: n.names, Git: n.git, Registry: n.registry})
+		if attempt == 1 && away(err) {
+			j.line("waiting for core, which is to say variables and accounts")
+		}
+		if ctx.Err() != nil || !away(err) || bus.Sleep(ctx, min(bus.Backoff(attempt), 2*time.Second)) != nil {
+			return resp, schema.Wrap(schema.CodeOf(err), err, "ask core for variables and accounts")
+		}
 	}
-	if err != nil {
-		return resp, schema.Wrap(schema.CodeOf(err), err, "ask core for variables and accounts")
-	}
+}
+
+// away tells a core that does not answer from one that refuses.
+func away(err error) bool {
+	code := schema.CodeOf(err)
+	return code == schema.Unavailable || code == schema.Expired || code == schema.TooMany
+}
+
+func (j *Job) learned(resp schema.SecretsResp) {
 	for name, v := range resp.Variables {
 		if v.Secret {
 			j.mask.Add(name, v.Value)
@@ -104,16 +113,5 @@ func (j *Job) ask(ctx context.Context, n needs) (schema.SecretsResp, error) {
 	}
 	for _, t := range slices.Concat(resp.Git, resp.Registry) {
 		j.mask.Add("TOKEN", t.Token)
-	}
-	return resp, nil
-}
-
-// took adds phases that were timed elsewhere.
-func (j *Job) took(phases []schema.Phase) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, p := range phases {
-		p.Note = j.mask.Mask(p.Note)
-		j.ph = append(j.ph, p)
 	}
 }

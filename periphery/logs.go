@@ -9,11 +9,15 @@ import (
 	"berth/schema"
 )
 
-// maxLog bounds what an answer holds of each stream, in bytes.
-const maxLog = 384 << 10
+// maxLog bounds what an answer holds of each stream, in bytes; maxTail how many
+// lines are read of each container.
+const (
+	maxLog  = 384 << 10
+	maxTail = 5000
+)
 
 // stackLog reads the newest lines of a stack's containers, each line marked with
-// its service when there are several.
+// its container's name.
 func (a *Agent) stackLog(ctx context.Context, req schema.StackLogReq) (schema.StackLogResp, error) {
 	var resp schema.StackLogResp
 	list, err := a.engine.Containers(ctx, req.Project)
@@ -22,6 +26,9 @@ func (a *Agent) stackLog(ctx context.Context, req schema.StackLogReq) (schema.St
 	}
 	if len(list) == 0 {
 		return resp, schema.Errorf(schema.NotFound, "project %q has no containers on this server", req.Project)
+	}
+	if req.Tail <= 0 || req.Tail > maxTail {
+		req.Tail = maxTail
 	}
 	var stdout, stderr bytes.Buffer
 	for _, c := range list {

@@ -16,32 +16,51 @@ const (
 	flushEvery   = 100 * time.Millisecond
 	flushEntries = 256
 	flushBytes   = 48 << 10
+	maxHeld      = 4 * flushEntries // entries that wait for a connection that takes no more
 	maxLines     = 100_000
+	maxProgress  = 20_000
 	maxBytes     = 16 << 20
 	maxLine      = 16 << 10
+	endPatience  = 3 * time.Second // for core to have the last chunk
 )
 
-// output collects the entries of a command and sends them in chunks, masked and
-// bounded. It is safe for concurrent use.
+// output collects the entries of a command and sends them in chunks: masked,
+// bounded, and of progress only the newest of each id. It is safe for concurrent
+// use. One goroutine, begun by newOutput and ended by finish, does the sending, so
+// that the work does not wait for the network.
 type output struct {
 	conn *bus.Conn
 	mask *secrets.Masker
 	base schema.Output // run, step, command
+	max  limits
+	wake chan struct{} // there is enough to send, or it is the end
+	done chan struct{} // the sender has ended
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards what follows
 	entries  []schema.Entry
-	progress map[string]int // id → index in entries, so that only the newest is sent
-	size     int
-	next     int // index of the first entry in entries
-	lines    int
-	bytes    int
-	cut      int
-	timer    *time.Timer
+	progress map[string]int // id → index in entries
 	phase    string
+	size     int // bytes of entries
+	next     int // index of the first of entries in the step
+	lines    int
+	shown    int // progress entries
+	bytes    int
+	cut      int  // entries dropped in all
+	gap      int  // entries dropped since the last that was taken
+	full     bool // the limits of the step were reached
+	ended    bool
 }
 
-func newOutput(conn *bus.Conn, mask *secrets.Masker, cmd schema.Command) *output {
-	return &output{conn: conn, mask: mask, base: schema.Output{Run: cmd.Run, Step: cmd.Step, Command: cmd.ID}, progress: map[string]int{}}
+// limits bound the output of a command.
+type limits struct{ lines, progress, bytes int }
+
+func newOutput(ctx context.Context, conn *bus.Conn, mask *secrets.Masker, cmd schema.Command) *output {
+	o := &output{
+		conn: conn, mask: mask, base: schema.Output{Run: cmd.Run, Step: cmd.Step, Command: cmd.ID}, max: limits{maxLines, maxProgress, maxBytes},
+		progress: map[string]int{}, wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	go o.run(context.WithoutCancel(ctx)) // how work ended must be seen although its ctx has
+	return o
 }
 
 // add takes an entry: masks it, bounds it, and sends it soon.
@@ -49,42 +68,61 @@ func (o *output) add(e schema.Entry) {
 	if e.At == 0 {
 		e.At = time.Now().UnixMilli()
 	}
-	e.Text = o.mask.Mask(e.Text)
+	e.Text, e.ID = o.mask.Mask(e.Text), o.mask.Mask(e.ID)
 	if len(e.Text) > maxLine {
 		e.Text = strings.ToValidUTF8(e.Text[:maxLine], "") + fmt.Sprintf(" … (%d bytes more)", len(e.Text)-maxLine)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.ended {
+		return
+	}
 	if e.Phase == "" {
 		e.Phase = o.phase
-	}
-	if o.excess(e) {
-		return
 	}
 	if e.Kind == schema.EntryProgress && e.ID != "" {
 		if i, ok := o.progress[e.ID]; ok {
 			o.entries[i] = e
 			return
 		}
+	}
+	if o.excess(e) {
+		return
+	}
+	o.mark()
+	if e.Kind == schema.EntryProgress && e.ID != "" {
 		o.progress[e.ID] = len(o.entries)
 	}
-	o.entries = append(o.entries, e)
-	o.size += len(e.Text) + len(e.ID) + 64
-	switch {
-	case len(o.entries) >= flushEntries || o.size >= flushBytes:
-		o.send(false)
-	case o.timer == nil:
-		o.timer = time.AfterFunc(flushEvery, o.flush)
+	o.append(e)
+	if len(o.entries) >= flushEntries || o.size >= flushBytes {
+		o.poke()
 	}
 }
 
-// excess counts an entry against the bounds; beyond them only phases pass.
+func (o *output) append(e schema.Entry) {
+	o.entries = append(o.entries, e)
+	o.size += len(e.Text) + len(e.ID) + 64
+}
+
+// excess counts an entry against the bounds. Beyond them only phases pass; where
+// that begins, a mark says so.
 func (o *output) excess(e schema.Entry) bool {
-	if e.Kind == schema.EntryPhase || e.Kind == schema.EntryCut {
+	switch {
+	case e.Kind == schema.EntryPhase || e.Kind == schema.EntryCut:
 		return false
-	}
-	if o.lines >= maxLines || o.bytes >= maxBytes {
+	case e.Kind == schema.EntryProgress:
+		o.shown++
+		return o.shown > o.max.progress || len(o.entries) >= maxHeld // the newest comes again, or does not matter
+	case o.lines >= o.max.lines || o.bytes >= o.max.bytes:
+		if !o.full {
+			o.full = true
+			o.append(o.cutEntry(fmt.Sprintf("output is cut here: the limit of %d lines or %d MiB is reached", o.max.lines, o.max.bytes>>20)))
+		}
 		o.cut++
+		return true
+	case len(o.entries) >= maxHeld: // core is away and takes no more
+		o.cut++
+		o.gap++
 		return true
 	}
 	o.lines++
@@ -92,50 +130,96 @@ func (o *output) excess(e schema.Entry) bool {
 	return false
 }
 
-func (o *output) flush() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.send(false)
+// mark says where entries are missing that were dropped while core was away.
+func (o *output) mark() {
+	if o.gap > 0 {
+		o.append(o.cutEntry(fmt.Sprintf("output is missing here: %d entries were dropped while core was away", o.gap)))
+		o.gap = 0
+	}
 }
 
-// send hands what is collected to the connection. The caller holds the lock.
-func (o *output) send(end bool) {
-	if o.timer != nil {
-		o.timer.Stop()
-		o.timer = nil
+func (o *output) cutEntry(text string) schema.Entry {
+	return schema.Entry{Kind: schema.EntryCut, At: time.Now().UnixMilli(), Phase: o.phase, Text: text}
+}
+
+func (o *output) poke() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
 	}
-	if len(o.entries) == 0 && !end {
-		return
-	}
-	chunk := o.base
-	chunk.First, chunk.Entries, chunk.End = o.next, o.entries, end
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) //nolint:forbidigo // output outlives the work's own ctx: how it ended must be seen
-	defer cancel()
-	if err := o.conn.Emit(ctx, chunk); err != nil {
-		if len(o.entries) < 4*flushEntries && !end {
-			o.timer = time.AfterFunc(time.Second, o.flush) // core is away: keep and try again
+}
+
+// setPhase names the phase of entries that come without one.
+func (o *output) setPhase(name string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.phase = name
+}
+
+// run sends what was collected until finish; a chunk that the connection does not
+// take is kept and tried again.
+func (o *output) run(ctx context.Context) {
+	defer close(o.done)
+	t := time.NewTicker(flushEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-o.wake:
+		case <-t.C:
+		}
+		chunk, last := o.chunk()
+		if len(chunk.Entries) == 0 && !last {
+			continue
+		}
+		for tries := 1; ; tries++ {
+			err := o.conn.Emit(ctx, chunk) // waits a second when there is no room
+			if err == nil || tries == 3 && o.isEnded() {
+				break
+			}
+			if bus.Sleep(ctx, flushEvery) != nil {
+				break
+			}
+		}
+		if last {
 			return
 		}
-		o.cut += len(o.entries)
 	}
+}
+
+// chunk takes what is collected; last says that nothing comes after it.
+func (o *output) chunk() (chunk schema.Output, last bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	chunk = o.base
+	chunk.First, chunk.Entries, chunk.End = o.next, o.entries, o.ended
 	o.next += len(o.entries)
 	o.entries, o.size, o.progress = nil, 0, map[string]int{}
+	return chunk, o.ended
+}
+
+func (o *output) isEnded() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ended
 }
 
 // finish says how the work ended and how much was cut, sends the rest, and waits a
-// moment until core has it.
+// moment until core has it. What is added later is dropped.
 func (o *output) finish(ctx context.Context, err error) (lines, cut int) {
 	if err != nil {
 		o.add(schema.Entry{Kind: schema.EntryLine, Err: true, Text: schema.SafeText(err)})
 	}
 	o.mu.Lock()
-	if o.cut > 0 {
-		o.entries = append(o.entries, schema.Entry{Kind: schema.EntryCut, At: time.Now().UnixMilli(), Text: fmt.Sprintf("output was cut here: %d entries beyond the limit of %d lines or %d MiB were dropped", o.cut, maxLines, maxBytes>>20)})
+	o.mark()
+	if o.full {
+		o.append(o.cutEntry(fmt.Sprintf("%d entries were dropped in all", o.cut)))
 	}
-	o.send(true)
-	lines, cut = o.next, o.cut
+	o.ended = true
+	lines, cut = o.next+len(o.entries), o.cut
 	o.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	o.poke()
+	<-o.done
+	ctx, cancel := context.WithTimeout(ctx, endPatience)
 	defer cancel()
 	_ = o.conn.Flush(ctx) // core is away: the outbox sends it later
 	return lines, cut

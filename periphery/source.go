@@ -2,21 +2,21 @@ package periphery
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
-	"berth/bus"
 	"berth/periphery/git"
-	"berth/periphery/process"
 	"berth/schema"
 )
 
-// folder is the folder name of a resource (reference: resources.md §1.4).
+// folder is the folder name of a resource: one element of a path, never a way out
+// of where it is put.
 func folder(name string) string {
-	return strings.NewReplacer(" ", "_", "\n", "_", "/", "_").Replace(strings.TrimSpace(name))
+	name = strings.ReplaceAll(schema.FolderName(name), "/", "_")
+	if name == "." || name == ".." || name == "" {
+		return "_" + name
+	}
+	return name
 }
 
 // under joins p onto base; an absolute p replaces it.
@@ -34,10 +34,9 @@ func (a *Agent) repoDir(req schema.RepoSyncReq) string {
 // known is what core told of variables and accounts for one command.
 type known struct {
 	schema.SecretsResp
-	job *Job
 }
 
-// ask fetches what the texts and sources of a command name; nothing is asked when
+// learn fetches what the texts and sources of a command name; nothing is asked when
 // they name nothing.
 func (j *Job) learn(ctx context.Context, texts []string, n needs) (*known, error) {
 	for _, t := range texts {
@@ -47,7 +46,7 @@ func (j *Job) learn(ctx context.Context, texts []string, n needs) (*known, error
 		}
 		n.names = append(n.names, names...)
 	}
-	k := &known{job: j}
+	k := &known{}
 	if len(n.names)+len(n.git)+len(n.registry) == 0 {
 		return k, nil
 	}
@@ -90,7 +89,7 @@ func (k *known) source(s schema.GitSource) (git.Source, error) {
 			auth.Token, https = t.Token, !t.HTTP
 		}
 	}
-	if s.Account != "" && auth.Token == "" {
+	if s.Account != "" && auth.Token == "" && s.SSHKey == "" {
 		return git.Source{}, schema.Errorf(schema.NotFound, "no token for account %q at %s: add the git account on core", s.Account, s.Provider)
 	}
 	if s.SSHKey != "" {
@@ -136,37 +135,64 @@ func (a *Agent) repoResolve(ctx context.Context, j *Job, req schema.RepoResolveR
 func (a *Agent) repoSync(ctx context.Context, j *Job, req schema.RepoSyncReq) (schema.RepoSyncResp, error) {
 	var n needs
 	gitNeeds(&n, &req.Source)
-	var texts []string
-	if !req.NoSecrets {
-		texts = []string{req.Env, string(req.OnClone.Command), string(req.OnPull.Command)}
-	}
-	k, err := j.learn(ctx, texts, n)
+	k, err := j.learn(ctx, repoTexts(req), n)
 	if err != nil {
 		return schema.RepoSyncResp{}, err
 	}
-	return a.syncRepo(ctx, j, k, req)
+	resp, memory, err := a.syncRepo(ctx, j, k, req)
+	for path := range memory {
+		j.line("the environment names secrets: %s is not written, only the repo's commands see it", path)
+	}
+	return resp, err
 }
 
-// syncRepo is repoSync for callers that have learned what it needs.
-func (a *Agent) syncRepo(ctx context.Context, j *Job, k *known, req schema.RepoSyncReq) (schema.RepoSyncResp, error) {
+// repoTexts are the fields of a repo in which variables are replaced.
+func repoTexts(req schema.RepoSyncReq) []string {
+	if req.NoSecrets {
+		return nil
+	}
+	return []string{req.Env, string(req.OnClone.Command), string(req.OnPull.Command)}
+}
+
+// syncRepo is repoSync for callers that have learned what it needs. An environment
+// with secrets in it is returned, by path, instead of being written.
+func (a *Agent) syncRepo(ctx context.Context, j *Job, k *known, req schema.RepoSyncReq) (schema.RepoSyncResp, map[string][]byte, error) {
 	dir := a.repoDir(req)
 	resp, err := a.sync(ctx, j, k, dir, req.Source, req.Reclone)
 	if err != nil {
-		return resp, err
+		return resp, nil, err
 	}
-	env, secret, err := k.interpolate(req.Env, req.NoSecrets)
+	text, secret, err := k.interpolate(req.Env, req.NoSecrets)
 	if err != nil {
-		return resp, schema.Wrap(schema.Invalid, err, "environment of repo %q", req.Name)
+		return resp, nil, schema.Wrap(schema.Invalid, err, "environment of repo %q", req.Name)
 	}
-	if err := a.writeEnv(dir, req.EnvFile, env, secret); err != nil {
-		return resp, err
+	vars, err := schema.ParseEnv(text)
+	if err != nil {
+		return resp, nil, schema.Wrap(schema.Invalid, err, "environment of repo %q", req.Name)
 	}
-	if resp.Cloned || req.Clone {
-		if err := a.hook(ctx, j, k, hook{"on_clone", dir, req.OnClone, req.NoSecrets}); err != nil {
-			return resp, err
+	var (
+		memory map[string][]byte
+		env    []string
+	)
+	file := under(dir, req.EnvFile)
+	switch {
+	case len(vars) == 0:
+	case len(secret) > 0:
+		memory = map[string][]byte{file: []byte(schema.FormatEnv(vars))}
+		for _, v := range vars {
+			env = append(env, v.Key+"="+v.Value)
+		}
+	default:
+		if err := writeFile(file, []byte(schema.FormatEnv(vars))); err != nil {
+			return resp, nil, err
 		}
 	}
-	return resp, a.hook(ctx, j, k, hook{"on_pull", dir, req.OnPull, req.NoSecrets})
+	if resp.Cloned || req.Clone {
+		if err := a.hook(ctx, j, k, hook{name: "on_clone", dir: dir, cmd: req.OnClone, plain: req.NoSecrets, env: env}); err != nil {
+			return resp, memory, err
+		}
+	}
+	return resp, memory, a.hook(ctx, j, k, hook{name: "on_pull", dir: dir, cmd: req.OnPull, plain: req.NoSecrets, env: env})
 }
 
 // sync brings dir to the source's commit.
@@ -177,100 +203,43 @@ func (a *Agent) sync(ctx context.Context, j *Job, k *known, dir string, s schema
 		return resp, err
 	}
 	err = j.phase(ctx, "source", func(ctx context.Context) (string, error) {
-		res, err := a.git.Sync(ctx, dir, src, git.Options{Reclone: reclone})
+		res, err := a.git.Sync(ctx, dir, src, git.Options{Reclone: reclone, NoSubmodules: !s.Submodules})
 		if err != nil {
 			return "", err
 		}
 		resp.CommitInfo = schema.CommitInfo{Commit: res.Commit, Message: firstLine(res.Message), Author: res.Author}
-		resp.Before, resp.Cloned, resp.Changed = res.Before, res.Cloned, res.Changed
+		resp.Before, resp.Cloned, resp.Changed = res.Before, res.Cloned, res.Changed[:min(len(res.Changed), maxChanged)]
 		for _, d := range res.Drift {
 			resp.Drift = append(resp.Drift, d.Path)
-			j.line("overwrote the local edit of %s (%s); what it was is kept: git cat-file -p %s", d.Path, d.Kind, d.Blob)
+			kept := ""
+			if d.Blob != "" {
+				kept = "; what it was is kept: git cat-file -p " + d.Blob
+			}
+			j.line("overwrote the local edit of %s (%s)%s", d.Path, d.Kind, kept)
 		}
 		for _, w := range res.Warnings {
 			j.line("warning: %s", w)
 		}
-		for _, p := range res.Changed[:min(len(res.Changed), 50)] {
+		for _, p := range res.Changed[:min(len(res.Changed), shownChanged)] {
 			j.line("changed %s", p)
 		}
-		return fmt.Sprintf("%s %s", short(res.Commit), resp.Message), nil
+		if more := len(res.Changed) - shownChanged; more > 0 {
+			j.line("changed %d more files", more)
+		}
+		return short(res.Commit) + " " + resp.Message, nil
 	})
 	return resp, err
 }
 
-func short(commit string) string { return commit[:min(8, len(commit))] }
+// maxChanged bounds how many changed files an answer names, shownChanged the output.
+const (
+	maxChanged   = 1000
+	shownChanged = 50
+)
 
 func firstLine(text string) string {
-	line, _, _ := strings.Cut(text, "\n")
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	return strings.TrimSpace(line)
 }
 
-// writeEnv writes the environment of a repo for its commands, as Komodo does;
-// with secret values in it, it stays out of the file.
-func (a *Agent) writeEnv(dir, file, text string, secret []string) error {
-	vars, err := schema.ParseEnv(text)
-	if err != nil {
-		return err
-	}
-	if len(vars) == 0 {
-		return nil
-	}
-	if len(secret) > 0 {
-		return schema.Errorf(schema.Invalid, "environment names the secrets %s: they would be written to %s on disk: put them into a sops file, or reference them from the stack",
-			strings.Join(secret, ", "), file)
-	}
-	path := under(dir, file)
-	if err := os.WriteFile(path, []byte(schema.FormatEnv(vars)), 0o600); err != nil {
-		return schema.Wrap(schema.Failed, err, "write %s: %v", path, err)
-	}
-	return nil
-}
-
-// hook is a command of the user's to run.
-type hook struct {
-	name  string
-	dir   string
-	cmd   schema.SystemCommand
-	plain bool // no interpolation
-}
-
-func (a *Agent) hook(ctx context.Context, j *Job, k *known, h hook) error {
-	if strings.TrimSpace(string(h.cmd.Command)) == "" {
-		return nil
-	}
-	text, _, err := k.interpolate(string(h.cmd.Command), h.plain)
-	if err != nil {
-		return schema.Wrap(schema.Invalid, err, "%s.command", h.name)
-	}
-	return j.phase(ctx, h.name, func(ctx context.Context) (string, error) {
-		return "", process.Run(ctx, process.Cmd{
-			Name: h.name, Dir: under(h.dir, h.cmd.Path), Text: text, ShellMode: h.cmd.ShellMode, Env: process.Env(os.Environ()),
-			Mask: j.mask.Writer,
-			Output: func(l process.Line) {
-				j.out.add(schema.Entry{Kind: schema.EntryLine, Err: l.Stderr, Text: l.Text})
-			},
-		})
-	})
-}
-
-// tell sends the status when something changed, and every 15 seconds.
-func (a *Agent) tell(ctx context.Context) error {
-	t := time.NewTicker(15 * time.Second)
-	defer t.Stop()
-	for {
-		if a.conn.Connected() {
-			if err := a.conn.Status(ctx, a.status(ctx)); err != nil {
-				a.log.Debug("send status", "err", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-t.C:
-		case <-a.refresh:
-			if bus.Sleep(ctx, 200*time.Millisecond) != nil { // events come in bursts
-				return nil
-			}
-		}
-	}
-}
+func short(commit string) string { return commit[:min(8, len(commit))] }

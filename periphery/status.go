@@ -55,14 +55,47 @@ func osName() string {
 // engine that goes away is looked for again.
 func (a *Agent) watchEngine(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
-		err := a.engine.Watch(ctx, func() { attempt = 1; a.poke(a.refresh) }, func(docker.Event) { a.poke(a.refresh) })
+		began := time.Now()
+		err := a.engine.Watch(ctx, func() { a.poke(a.refresh) }, func(e docker.Event) {
+			// Health checks are seen by what they find, not by each exec of theirs.
+			if e.Type == "container" && !strings.HasPrefix(e.Action, "exec_") {
+				a.poke(a.refresh)
+			}
+		})
 		if ctx.Err() != nil {
 			return nil
 		}
-		a.log.Warn("events of the engine end", "err", err)
+		if time.Since(began) > 10*time.Second {
+			attempt = 1
+		}
+		if attempt == 1 {
+			a.log.Warn("the Docker engine does not tell what happens; it is asked again", "err", err)
+		}
 		a.poke(a.refresh)
 		if bus.Sleep(ctx, bus.Backoff(attempt)) != nil {
 			return nil
+		}
+	}
+}
+
+// tell sends the status when something changed, and every 15 seconds.
+func (a *Agent) tell(ctx context.Context) error {
+	t := time.NewTicker(15 * time.Second)
+	defer t.Stop()
+	for {
+		if a.conn.Connected() {
+			if err := a.conn.Status(ctx, a.status(ctx)); err != nil {
+				a.log.Debug("send status", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		case <-a.refresh:
+			if bus.Sleep(ctx, 200*time.Millisecond) != nil { // events come in bursts
+				return nil
+			}
 		}
 	}
 }

@@ -14,7 +14,7 @@ type verb struct {
 	do func(ctx context.Context, job *Job, args json.RawMessage) (json.RawMessage, error)
 	// look tells, after a crash, what became of it: a value when it is done, else
 	// words on what is there. nil when there is nothing to look at.
-	look func(ctx context.Context, args json.RawMessage) (value json.RawMessage, found string, err error)
+	look func(ctx context.Context, cmd schema.Command) (value json.RawMessage, found string, err error)
 }
 
 // verbList is the agent's list of verbs: a new one is a descriptor in schema, a
@@ -24,7 +24,7 @@ func (a *Agent) verbList() map[string]verb {
 		schema.RepoResolve.Name: on(schema.RepoResolve, a.repoResolve, nil),
 		schema.RepoSync.Name:    on(schema.RepoSync, a.repoSync, nil),
 		schema.StackUp.Name:     on(schema.StackUp, a.stackUp, a.stackLook),
-		schema.StackDo.Name:     on(schema.StackDo, a.stackDo, nil),
+		schema.StackDo.Name:     on(schema.StackDo, a.stackDo, a.stackDoLook),
 	}
 }
 
@@ -36,8 +36,9 @@ func (a *Agent) questions() error {
 	return bus.Answer(a.conn, schema.StackLog, a.stackLog)
 }
 
-// on erases the types of a job's function and of its look.
-func on[Req, Resp any](_ schema.Job[Req, Resp], do func(context.Context, *Job, Req) (Resp, error), look func(context.Context, Req) (*Resp, string, error)) verb {
+// on erases the types of a job's function and of its look, which gets the
+// command's id.
+func on[Req, Resp any](_ schema.Job[Req, Resp], do func(context.Context, *Job, Req) (Resp, error), look func(context.Context, string, Req) (*Resp, string, error)) verb {
 	v := verb{do: func(ctx context.Context, job *Job, args json.RawMessage) (json.RawMessage, error) {
 		var req Req
 		if err := json.Unmarshal(args, &req); err != nil {
@@ -52,12 +53,12 @@ func on[Req, Resp any](_ schema.Job[Req, Resp], do func(context.Context, *Job, R
 	if look == nil {
 		return v
 	}
-	v.look = func(ctx context.Context, args json.RawMessage) (json.RawMessage, string, error) {
+	v.look = func(ctx context.Context, cmd schema.Command) (json.RawMessage, string, error) {
 		var req Req
-		if err := json.Unmarshal(args, &req); err != nil {
+		if err := json.Unmarshal(cmd.Args, &req); err != nil {
 			return nil, "", fmt.Errorf("read the command: %w", err)
 		}
-		resp, found, err := look(ctx, req)
+		resp, found, err := look(ctx, cmd.ID, req)
 		if err != nil || resp == nil {
 			return nil, found, err
 		}

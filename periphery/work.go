@@ -4,19 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
 	"berth/bus"
-	"berth/periphery/journal"
 	"berth/schema"
 )
 
 const (
-	tick        = 3 * time.Second        // how often to ask for work without being told
-	heldRetry   = 300 * time.Millisecond // how often to ask again for a key that others hold
-	renewEvery  = 5 * time.Second
-	reportRetry = 2 * time.Second
+	tick       = 3 * time.Second        // how often to ask for work without being told
+	heldRetry  = 300 * time.Millisecond // how often to ask again for a key that others hold
+	renewEvery = 5 * time.Second
+	renewWait  = 4 * time.Second // for core's answer
 )
 
 // listen takes core's notices and questions.
@@ -27,7 +27,7 @@ func (a *Agent) listen() error {
 	err := a.conn.OnNotify(bus.NoticeCancel, func(payload json.RawMessage) {
 		var req schema.BeginReq
 		if json.Unmarshal(payload, &req) == nil {
-			a.cancel(req.Command, schema.Errorf(schema.Canceled, "canceled"))
+			a.cancel(req.Command, "")
 		}
 	})
 	if err != nil {
@@ -36,13 +36,18 @@ func (a *Agent) listen() error {
 	return a.questions()
 }
 
-func (a *Agent) cancel(command string, cause error) {
+// cancel ends a command that is in hand, for a reason that core gave.
+func (a *Agent) cancel(command, reason string) {
 	a.mu.Lock()
-	end := a.running[command]
+	h, ok := a.hand[command]
 	a.mu.Unlock()
-	if end != nil {
-		end(cause)
+	if !ok {
+		return
 	}
+	if reason == "" {
+		reason = "canceled"
+	}
+	h.end(schema.Errorf(schema.Canceled, "%s", reason))
 }
 
 // work takes commands until ctx ends, then waits for those in hand to let go. What
@@ -50,7 +55,9 @@ func (a *Agent) cancel(command string, cause error) {
 func (a *Agent) work(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	a.afterCrash(ctx)
+	broken := a.journal.Unfinished() // those of an earlier process
+	a.cleanSpool(broken)
+	wg.Go(func() { a.afterCrash(ctx, broken) })
 	wg.Go(func() { a.reportAll(ctx) })
 	slots := make(chan struct{}, a.cfg.Workers)
 	t := time.NewTicker(tick)
@@ -60,11 +67,13 @@ func (a *Agent) work(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			a.log.Debug("ask for commands", "err", err)
 		}
+		if err == nil {
+			a.forget(pending.Commands)
+		}
 		for _, cmd := range pending.Commands {
-			if !a.claim(cmd.ID) {
-				continue
+			if wctx, ok := a.claim(ctx, cmd); ok {
+				wg.Go(func() { a.take(ctx, wctx, cmd, slots) })
 			}
-			wg.Go(func() { a.take(ctx, cmd, slots) })
 		}
 		select {
 		case <-ctx.Done():
@@ -75,89 +84,120 @@ func (a *Agent) work(ctx context.Context) error {
 	}
 }
 
-// claim reports whether the command is new to this process and to the journal.
-func (a *Agent) claim(id string) bool {
-	if a.journal.Seen(id) {
-		return false
+// claim takes a command into the hand, if it is new to this process and to the
+// journal and no older one with the same key is in hand: those are done in the
+// order in which they were queued. The context ends when it is canceled.
+func (a *Agent) claim(ctx context.Context, cmd schema.Command) (context.Context, bool) {
+	if a.journal.Seen(cmd.ID) {
+		return nil, false
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, ok := a.running[id]; ok {
-		return false
+	if _, ok := a.hand[cmd.ID]; ok || a.gone[cmd.ID] {
+		return nil, false
 	}
-	a.running[id] = func(error) {}
-	return true
+	for _, h := range a.hand {
+		if cmd.Key != "" && h.key == cmd.Key {
+			return nil, false
+		}
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	a.hand[cmd.ID] = inHand{key: cmd.Key, end: end}
+	return ctx, true
 }
 
-func (a *Agent) drop(id string) {
+// drop lets go of a command; the next one of its key may be waiting.
+func (a *Agent) drop(id string, gone bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.running, id)
+	a.hand[id].end(nil)
+	delete(a.hand, id)
+	if gone {
+		a.gone[id] = true
+	}
+	a.poke(a.nudge)
 }
 
-// take begins a command as soon as core lets it, does it, and reports.
-func (a *Agent) take(ctx context.Context, cmd schema.Command, slots chan struct{}) {
-	defer a.drop(cmd.ID)
-	select {
-	case slots <- struct{}{}:
-		defer func() { <-slots }()
-	case <-ctx.Done():
-		return
+// forget drops the memory of unwanted commands that core has taken off the queue.
+func (a *Agent) forget(pending []schema.Command) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	still := map[string]bool{}
+	for _, cmd := range pending {
+		if a.gone[cmd.ID] {
+			still[cmd.ID] = true
+		}
 	}
-	begin, ok := a.begin(ctx, cmd)
+	a.gone = still
+}
+
+// take begins a command as soon as core lets it, does it, and has it reported. ctx
+// is the agent's life, wctx the command's.
+func (a *Agent) take(ctx, wctx context.Context, cmd schema.Command, slots chan struct{}) {
+	begin, ok := a.begin(wctx, cmd, slots)
 	if !ok {
+		if begin.Verdict == "" && wctx.Err() == nil { // core did not answer: not before the next tick
+			_ = bus.Sleep(wctx, tick)
+		}
+		a.drop(cmd.ID, begin.Verdict == schema.VerdictGone || begin.Verdict == schema.VerdictCanceled)
 		return
 	}
+	defer func() { <-slots; a.drop(cmd.ID, false) }()
 	if err := a.journal.Start(cmd.ID, begin.Fence, meta(cmd)); err != nil {
 		a.log.Error("journal a command", "command", cmd.ID, "err", err)
-		return // not acted on: it stays queued, and is taken again
+		if schema.CodeOf(err) != schema.Conflict { // nothing was done, and nothing will be
+			a.tellFault(ctx, cmd, err)
+		}
+		return
 	}
-	res := a.do(ctx, cmd, begin)
+	res := a.do(ctx, wctx, cmd, begin)
 	if ctx.Err() != nil && res.Problem != nil {
 		return // the agent stops: the next start looks at what is there
 	}
 	a.finish(ctx, res)
 }
 
-// begin asks core for the command until it is ours, or not wanted any more.
-func (a *Agent) begin(ctx context.Context, cmd schema.Command) (schema.BeginResp, bool) {
+// begin asks core for the command until it is ours, or not wanted any more. When
+// it is ours, it has one of the slots.
+func (a *Agent) begin(ctx context.Context, cmd schema.Command, slots chan struct{}) (schema.BeginResp, bool) {
 	for {
-		resp, err := bus.Request(ctx, a.conn, schema.AskBegin, schema.BeginReq{Command: cmd.ID})
-		switch {
-		case err != nil:
-			a.log.Debug("ask to begin", "command", cmd.ID, "err", err)
-			return resp, false // asked again with the next tick
-		case resp.Verdict == schema.VerdictGo:
-			return resp, true
-		case resp.Verdict != schema.VerdictHeld:
-			return resp, false
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return schema.BeginResp{}, false
 		}
-		if bus.Sleep(ctx, heldRetry) != nil {
+		resp, err := bus.Request(ctx, a.conn, schema.AskBegin, schema.BeginReq{Command: cmd.ID})
+		if err == nil && resp.Verdict == schema.VerdictGo {
+			return resp, true
+		}
+		<-slots
+		if err != nil {
+			a.log.Debug("ask to begin", "command", cmd.ID, "err", err)
+			return schema.BeginResp{}, false
+		}
+		if resp.Verdict != schema.VerdictHeld || bus.Sleep(ctx, heldRetry) != nil {
 			return resp, false
 		}
 	}
 }
 
 // do runs the verb under the lease and within the bounds that core set.
-func (a *Agent) do(ctx context.Context, cmd schema.Command, begin schema.BeginResp) schema.Result {
+func (a *Agent) do(ctx, wctx context.Context, cmd schema.Command, begin schema.BeginResp) schema.Result {
 	started := time.Now()
 	limit := time.Duration(begin.Left) * time.Millisecond
-	bounded, stop := context.WithTimeoutCause(ctx, limit, schema.Errorf(schema.Expired, "not done within %s", limit))
-	defer stop()
-	wctx, cancel := context.WithCancelCause(bounded)
-	defer cancel(nil)
-	a.mu.Lock()
-	a.running[cmd.ID] = cancel
-	a.mu.Unlock()
-	renewed := make(chan struct{})
-	go func() { defer close(renewed); a.renew(wctx, cmd.ID, begin.Fence, cancel) }()
-	job := a.newJob(cmd)
-	value, err := a.call(wctx, job, cmd)
-	if err != nil && wctx.Err() != nil && ctx.Err() == nil {
-		err = context.Cause(wctx)
+	if limit <= 0 {
+		limit = max(time.Duration(cmd.Timeout)*time.Millisecond, time.Minute)
 	}
-	cancel(nil)
-	<-renewed
+	bounded, stop := context.WithTimeoutCause(wctx, limit, schema.Errorf(schema.Expired, "not done within %s", limit))
+	var renewal sync.WaitGroup
+	renewal.Go(func() { a.renew(bounded, cmd.ID, begin.Fence) })
+	job := a.newJob(ctx, cmd)
+	value, err := a.call(bounded, job, cmd)
+	if cause := context.Cause(bounded); err != nil && cause != nil && ctx.Err() == nil {
+		err = schema.Wrap(schema.CodeOf(cause), err, "%s", schema.SafeText(cause))
+	}
+	stop()
+	renewal.Wait()
 	lines, cut := job.out.finish(context.WithoutCancel(ctx), err)
 	res := schema.Result{
 		Command: cmd.ID, Run: cmd.Run, Step: cmd.Step, Value: value, Problem: schema.ProblemOf(err), Phases: job.phases(),
@@ -176,19 +216,23 @@ func (a *Agent) do(ctx context.Context, cmd schema.Command, begin schema.BeginRe
 func (a *Agent) call(ctx context.Context, job *Job, cmd schema.Command) (value json.RawMessage, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			a.log.Error("panic in a command", "command", cmd.ID, "verb", cmd.Verb, "panic", p)
-			err = schema.Errorf(schema.Internal, "internal error in %s", cmd.Verb)
+			a.log.Error("panic in a command", "command", cmd.ID, "verb", cmd.Verb, "panic", job.mask.Mask(fmt.Sprint(p)), "stack", string(debug.Stack()))
+			err = schema.Errorf(schema.Internal, "internal error in %s: the log of the agent has more", cmd.Verb)
 		}
 	}()
 	v, ok := a.verbs[cmd.Verb]
 	if !ok {
 		return nil, schema.Errorf(schema.Unsupported, "this agent (%s) does not know %q: update it", a.cfg.Version, cmd.Verb)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	return v.do(ctx, job, cmd.Args)
 }
 
-// renew keeps the lease until ctx ends, and ends the work when core says so.
-func (a *Agent) renew(ctx context.Context, command string, fence uint64, cancel context.CancelCauseFunc) {
+// renew keeps the lease until ctx ends, and ends the work when core says so. While
+// core is away nobody else can be given the lease.
+func (a *Agent) renew(ctx context.Context, command string, fence uint64) {
 	t := time.NewTicker(renewEvery)
 	defer t.Stop()
 	for {
@@ -197,53 +241,15 @@ func (a *Agent) renew(ctx context.Context, command string, fence uint64, cancel 
 			return
 		case <-t.C:
 		}
-		resp, err := bus.Request(ctx, a.conn, schema.AskRenew, schema.BeginReq{Command: command, Fence: fence})
+		ask, cancel := context.WithTimeout(ctx, renewWait)
+		resp, err := bus.Request(ask, a.conn, schema.AskRenew, schema.BeginReq{Command: command, Fence: fence})
+		cancel()
 		if err != nil {
-			continue // core is away: nobody else can be given the lease meanwhile
+			continue
 		}
 		fence = max(fence, resp.Fence)
 		if resp.Verdict != schema.VerdictGo {
-			cancel(schema.Errorf(schema.Canceled, "%s", resp.Reason))
-			return
-		}
-	}
-}
-
-// finish journals a result, then tells core.
-func (a *Agent) finish(ctx context.Context, res schema.Result) {
-	data, err := json.Marshal(res)
-	if err == nil {
-		err = a.journal.Done(res.Command, data)
-	}
-	if err != nil {
-		a.log.Error("journal a result", "command", res.Command, "err", err)
-	}
-	a.report(ctx, res)
-	a.poke(a.refresh)
-}
-
-func (a *Agent) report(ctx context.Context, res schema.Result) {
-	err := a.conn.Report(ctx, res.Command, res)
-	if err == nil {
-		err = a.journal.Reported(res.Command)
-	}
-	if err != nil && ctx.Err() == nil {
-		a.log.Warn("report a result; it is tried again", "command", res.Command, "err", err)
-	}
-}
-
-// reportAll tells core results that it has not confirmed, until ctx ends.
-func (a *Agent) reportAll(ctx context.Context) {
-	for {
-		for _, r := range a.journal.Unreported() {
-			var res schema.Result
-			if err := json.Unmarshal(r.Result, &res); err != nil {
-				a.log.Error("read a journaled result", "command", r.ID, "err", err)
-				continue
-			}
-			a.report(ctx, res)
-		}
-		if bus.Sleep(ctx, reportRetry) != nil {
+			a.cancel(command, resp.Reason)
 			return
 		}
 	}
@@ -256,36 +262,4 @@ func meta(cmd schema.Command) json.RawMessage {
 		return nil
 	}
 	return data
-}
-
-// afterCrash answers what an earlier process began and did not finish: each verb
-// looks at what is there, and says interrupted rather than guess.
-func (a *Agent) afterCrash(ctx context.Context) {
-	for _, r := range a.journal.Unfinished() {
-		var cmd schema.Command
-		if err := json.Unmarshal(r.Meta, &cmd); err != nil {
-			cmd.ID = r.ID
-		}
-		a.finish(ctx, a.look(ctx, r, cmd))
-	}
-}
-
-func (a *Agent) look(ctx context.Context, r journal.Entry, cmd schema.Command) schema.Result {
-	res := schema.Result{Command: r.ID, Run: cmd.Run, Step: cmd.Step}
-	note := "nothing is known of what it did"
-	if v, ok := a.verbs[cmd.Verb]; ok && v.look != nil {
-		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-		defer cancel()
-		value, found, err := v.look(ctx, cmd.Args)
-		if err == nil && value != nil {
-			res.Value = value
-			return res
-		}
-		note = found
-		if err != nil {
-			note = fmt.Sprintf("what is there could not be looked at: %s", schema.SafeText(err))
-		}
-	}
-	res.Problem = schema.ProblemOf(schema.Errorf(schema.Interrupted, "the agent was restarted while it worked on %s: %s", cmd.Verb, note))
-	return res
 }

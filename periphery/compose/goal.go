@@ -73,65 +73,83 @@ func shares(s types.ServiceConfig) bool {
 	return len(s.VolumesFrom) > 0
 }
 
-// Reached looks whether all of a goal is on the engine. If so, result says what
-// is deployed; otherwise found says in words what is there instead. A container
-// that is only about to be healthy counts as not reached.
-func (d *Deployer) Reached(ctx context.Context, g Goal) (result Result, found string, err error) {
+// Found is how much of a goal is on the engine.
+type Found struct {
+	Reached bool   // all of it
+	Soon    bool   // all, but containers are only about to be up and healthy
+	Words   string // what is there, service by service
+}
+
+// Reached looks how much of a goal is on the engine. If it is all there, the
+// result says what is deployed. Nothing is guessed: what cannot be told counts as
+// not reached.
+func (d *Deployer) Reached(ctx context.Context, g Goal) (Result, Found, error) {
+	r := Result{Inputs: g.Inputs}
 	list, err := d.containers(ctx, g.Project)
 	if err != nil {
-		return result, "", err
+		return r, Found{}, err
 	}
 	var words []string
-	ok := true
+	worst := there
 	for _, name := range sorted(g.Services) {
-		state, good, err := d.serviceReached(ctx, g, name, list)
+		state, how, err := d.serviceReached(ctx, g, name, list)
 		if err != nil {
-			return result, "", err
+			return r, Found{}, err
 		}
-		words, ok = append(words, name+" "+state), ok && good
-		result.Services = append(result.Services, deployedService(name, g.Services[name].Ref, list))
+		words, worst = append(words, name+" "+state), max(worst, how)
+		r.Services = append(r.Services, deployedService(name, g.Services[name].Ref, list))
 	}
 	for _, c := range list {
 		if service := c.Labels[docker.LabelService]; g.Known != nil && !slices.Contains(g.Known, service) {
-			words, ok = append(words, service+" was to be removed"), false
+			words, worst = append(words, service+" was to be removed"), notThere
 		}
 		if c.Labels[docker.LabelRun] == g.Run {
-			result.Recreated = append(result.Recreated, docker.Container(c).Name)
+			r.Recreated = append(r.Recreated, docker.Container(c).Name)
 		}
 	}
-	slices.Sort(result.Recreated)
-	result.Inputs = g.Inputs
-	if !ok {
-		return result, strings.Join(words, ", "), nil
-	}
-	return result, "", nil
+	slices.Sort(r.Recreated)
+	return r, Found{Reached: worst == there, Soon: worst == soon, Words: strings.Join(words, ", ")}, nil
 }
 
+// how much of something is there, in the order of getting worse.
+type how int
+
+const (
+	there how = iota
+	soon
+	notThere
+)
+
 // serviceReached compares one service's containers with its goal.
-func (d *Deployer) serviceReached(ctx context.Context, g Goal, name string, list []container.Summary) (state string, ok bool, err error) {
+func (d *Deployer) serviceReached(ctx context.Context, g Goal, name string, list []container.Summary) (state string, is how, err error) {
 	want, have := g.Services[name], 0
 	for _, c := range list {
 		if c.Labels[docker.LabelService] != name {
 			continue
 		}
 		if why := want.differs(c, d.keyID); why != "" {
-			return why, false, nil
+			return why, notThere, nil
 		}
-		if have++; want.Ignore {
+		if have++; want.Ignore || is == notThere {
 			continue
 		}
-		why, err := d.unwell(ctx, g.Health, c)
-		if err != nil || why != "" {
-			return why, false, err
+		why, worse, err := d.unwell(ctx, g.Health, c)
+		if err != nil {
+			return "", notThere, err
+		}
+		if worse > is {
+			state, is = why, worse
 		}
 	}
 	switch {
 	case have == 0 && want.Scale > 0:
-		return "has no container", false, nil
+		return "has no container", notThere, nil
 	case have != want.Scale:
-		return fmt.Sprintf("has %d of %d containers", have, want.Scale), false, nil
+		return fmt.Sprintf("has %d of %d containers", have, want.Scale), notThere, nil
+	case is == there:
+		state = "is as wanted"
 	}
-	return "is as wanted", true, nil
+	return state, is, nil
 }
 
 // differs says why a container is not what the goal wants.
@@ -155,27 +173,27 @@ func (want ServiceGoal) differs(c container.Summary, keyID string) string {
 }
 
 // unwell says why a container does not count as being up.
-func (d *Deployer) unwell(ctx context.Context, health bool, c container.Summary) (string, error) {
+func (d *Deployer) unwell(ctx context.Context, health bool, c container.Summary) (string, how, error) {
 	in, err := d.engine.Inspect(ctx, c.ID)
 	if err != nil {
-		return "", err
+		return "", notThere, err
 	}
 	once := in.Restart == "" || in.Restart == "no" || in.Restart == "on-failure"
 	switch {
 	case in.State == "created":
-		return "was created but not started", nil
-	case !health:
-		return "", nil
-	case in.State == "exited" && in.ExitCode == 0 && once:
-		return "", nil
+		return "was created but not started", notThere, nil
+	case !health || in.State == "exited" && in.ExitCode == 0 && once:
+		return "", there, nil
 	case in.State == "exited":
-		return fmt.Sprintf("exited with code %d", in.ExitCode), nil
+		return fmt.Sprintf("exited with code %d", in.ExitCode), notThere, nil
 	case in.State != "running":
-		return "is " + in.State, nil
+		return "is " + in.State, notThere, nil
+	case in.Health == "starting":
+		return "waits for its health check", soon, nil
 	case in.Health != "" && in.Health != "healthy":
-		return "is " + in.Health, nil
+		return "is " + in.Health, notThere, nil
 	case in.Health == "" && time.Since(in.Started) < defaultSettle:
-		return "has only just started", nil
+		return "has only just started", soon, nil
 	}
-	return "", nil
+	return "", there, nil
 }

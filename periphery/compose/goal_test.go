@@ -31,11 +31,14 @@ secrets: { pw: { file: ./pw } }
 	var goal compose.Goal
 	found := func() string {
 		t.Helper()
-		_, words, err := s.d.Reached(t.Context(), goal)
+		_, f, err := s.d.Reached(t.Context(), goal)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return words
+		if f.Reached {
+			return ""
+		}
+		return f.Words
 	}
 	s.spec.Before = func(g compose.Goal) error {
 		goal = g
@@ -45,9 +48,9 @@ secrets: { pw: { file: ./pw } }
 		return nil
 	}
 	r := s.up()
-	got, words, err := s.d.Reached(t.Context(), goal)
-	if words != "" || err != nil {
-		t.Fatalf("after: %s, %v", words, err)
+	got, f, err := s.d.Reached(t.Context(), goal)
+	if !f.Reached || err != nil {
+		t.Fatalf("after: %s, %v", f.Words, err)
 	}
 	if diff := cmp.Diff(r.Services, got.Services) + cmp.Diff(r.Recreated, got.Recreated) + cmp.Diff(r.Inputs, got.Inputs); diff != "" {
 		t.Error(diff)
@@ -96,8 +99,8 @@ services:
 	var goal compose.Goal
 	s.spec.Before = func(g compose.Goal) error { goal = g; return nil }
 	s.up()
-	_, words, err := s.d.Reached(t.Context(), goal)
-	if err != nil || !strings.Contains(words, "side shares another container and cannot be judged") {
-		t.Errorf("%q, %v", words, err)
+	_, f, err := s.d.Reached(t.Context(), goal)
+	if err != nil || f.Reached || !strings.Contains(f.Words, "side shares another container and cannot be judged") {
+		t.Errorf("%+v, %v", f, err)
 	}
 }
