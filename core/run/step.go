@@ -360,6 +360,7 @@ func (r *Run) Child(ctx context.Context, step string, req StartReq) (*schema.Run
 	tidy, cancel := r.grace()
 	defer cancel()
 	err = r.append(tidy, schema.Event{Type: schema.StepEnded, Name: step, State: child.State, Note: child.Note, Problem: child.Problem})
+	r.e.idleChanged(r) // perhaps all that is left only waits
 	return child, err
 }
 
