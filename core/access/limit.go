@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -111,8 +112,8 @@ func (p Peers) Of(r *http.Request) string {
 		return host
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		hop := strings.TrimSpace(hops[i])
+	for _, hop := range slices.Backward(hops) {
+		hop = strings.TrimSpace(hop)
 		if _, err := netip.ParseAddr(hop); err != nil {
 			break
 		}
@@ -121,9 +122,10 @@ func (p Peers) Of(r *http.Request) string {
 			return hop
 		}
 	}
-	if real := r.Header.Get("X-Real-Ip"); r.Header.Get("X-Forwarded-For") == "" && real != "" {
-		if _, err := netip.ParseAddr(real); err == nil {
-			return real
+	if r.Header.Get("X-Forwarded-For") == "" {
+		ip := r.Header.Get("X-Real-Ip")
+		if _, err := netip.ParseAddr(ip); err == nil {
+			return ip
 		}
 	}
 	return host

@@ -49,7 +49,7 @@ func TestEveryRowIsDocumented(t *testing.T) {
 		}
 		seen[r.Name] = true
 	}
-	for _, name := range strings.Fields(`GetVersion GetCoreInfo ListServers GetServer GetServerState GetServersSummary ListStacks GetStack
+	for name := range strings.FieldsSeq(`GetVersion GetCoreInfo ListServers GetServer GetServerState GetServersSummary ListStacks GetStack
 		ListStackServices GetStacksSummary GetStackLog ListRepos GetRepo ListProcedures GetProcedure ListVariables GetVariable
 		ListUpdates GetUpdate ListFullServers ListFullStacks ListFullRepos ListFullProcedures GetServerActionState GetStackActionState
 		GetRepoActionState GetProcedureActionState ListTags GetContainersSummary ListAllContainers CreateStack UpdateStack DeleteStack

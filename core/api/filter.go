@@ -76,9 +76,9 @@ func logical(op string, want any) (filter, error) {
 		parts = append(parts, f)
 	}
 	return func(doc map[string]any) bool {
-		any := slices.ContainsFunc(parts, func(f filter) bool { return f(doc) })
+		some := slices.ContainsFunc(parts, func(f filter) bool { return f(doc) })
 		all := !slices.ContainsFunc(parts, func(f filter) bool { return !f(doc) })
-		return op == "$and" && all || op == "$or" && any || op == "$nor" && !any
+		return op == "$and" && all || op == "$or" && some || op == "$nor" && !some
 	}, nil
 }
 
@@ -147,7 +147,7 @@ func same(v, want any) bool {
 }
 
 func ordered(op string, v, arg any) bool {
-	c := 0
+	var c int
 	switch x := v.(type) {
 	case float64:
 		y, ok := arg.(float64)

@@ -60,7 +60,8 @@ func (w *world) work(ctx context.Context, conn, impostor *bus.Conn, cmd schema.C
 		return
 	}
 	out := schema.Output{Run: cmd.Run, Step: cmd.Step, Command: cmd.ID, Entries: []schema.Entry{
-		{Kind: schema.EntryLine, Phase: "pull", Text: "pulling web"}, {Kind: schema.EntryLine, Phase: "up", Err: true, Text: "a warning"},
+		{Kind: schema.EntryLine, Phase: "pull", Text: "pulling web"},
+		{Kind: schema.EntryLine, Phase: "up", Err: true, Text: "a warning"},
 		{Kind: schema.EntryProgress, Phase: "pull", ID: "layer", Current: 1, Total: 2},
 	}}
 	forged := out

@@ -81,12 +81,12 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, found *Row, params j
 		a.fail(w, r, err)
 		return
 	}
-	ctx, err := a.caller(r, found)
+	who, err := a.caller(r, found)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	v, err := a.call(ctx, found, params)
+	v, err := a.call(access.WithCaller(r.Context(), who), found, params)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -94,20 +94,17 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, found *Row, params j
 	a.answer(w, r, v)
 }
 
-// caller puts who is asking into the request's context.
-func (a *API) caller(r *http.Request, found *Row) (context.Context, error) {
+// caller says who is asking.
+func (a *API) caller(r *http.Request, found *Row) (access.Caller, error) {
 	peer := a.deps.Peers.Of(r)
 	if found.Needs == access.Public {
-		return access.WithCaller(r.Context(), access.Caller{Peer: peer}), nil
+		return access.Caller{Peer: peer}, nil
 	}
 	c, err := a.deps.Gate.Authenticate(r.Context(), r.Header, peer)
-	if err != nil {
-		return nil, err
-	}
-	if strings.HasPrefix(r.UserAgent(), "berth-cli/") {
+	if err == nil && strings.HasPrefix(r.UserAgent(), "berth-cli/") {
 		c.Via = "cli"
 	}
-	return access.WithCaller(r.Context(), c), nil
+	return c, err
 }
 
 // call runs a row's handler; a panic in it is an Internal error.

@@ -115,17 +115,31 @@ func counts(names []string) any {
 func actionStates() map[string][][2]string {
 	return map[string][][2]string{
 		"stack": {
-			{"pulling", "PullStack"}, {"deploying", "DeployStack DeployStackIfChanged"}, {"starting", "StartStack"},
-			{"restarting", "RestartStack"}, {"pausing", "PauseStack"}, {"unpausing", "UnpauseStack"}, {"stopping", "StopStack"},
+			{"pulling", "PullStack"},
+			{"deploying", "DeployStack DeployStackIfChanged"},
+			{"starting", "StartStack"},
+			{"restarting", "RestartStack"},
+			{"pausing", "PauseStack"},
+			{"unpausing", "UnpauseStack"},
+			{"stopping", "StopStack"},
 			{"destroying", "DestroyStack"},
 		},
 		"repo":      {{"cloning", "CloneRepo"}, {"pulling", "PullRepo"}, {"building", "BuildRepo"}, {"renaming", ""}},
 		"procedure": {{"running", "RunProcedure"}},
 		"server": {
-			{"pruning_networks", ""}, {"pruning_containers", ""}, {"pruning_images", ""}, {"pruning_volumes", ""},
-			{"pruning_builders", ""}, {"pruning_buildx", ""}, {"pruning_system", ""}, {"starting_containers", "#"},
-			{"restarting_containers", "#"}, {"pausing_containers", "#"}, {"unpausing_containers", "#"},
-			{"stopping_containers", "#"}, {"destroying_containers", "#"},
+			{"pruning_networks", ""},
+			{"pruning_containers", ""},
+			{"pruning_images", ""},
+			{"pruning_volumes", ""},
+			{"pruning_builders", ""},
+			{"pruning_buildx", ""},
+			{"pruning_system", ""},
+			{"starting_containers", "#"},
+			{"restarting_containers", "#"},
+			{"pausing_containers", "#"},
+			{"unpausing_containers", "#"},
+			{"stopping_containers", "#"},
+			{"destroying_containers", "#"},
 		},
 	}
 }

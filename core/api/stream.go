@@ -32,7 +32,8 @@ const (
 // per line, or server-sent events when the client accepts those. ?after= or
 // Last-Event-ID continues.
 func (a *API) streamRun(w http.ResponseWriter, r *http.Request) {
-	ctx, err := a.caller(r, &Row{Needs: access.CanRead})
+	who, err := a.caller(r, &Row{Needs: access.CanRead})
+	ctx := access.WithCaller(r.Context(), who)
 	if err == nil {
 		err = access.Permit(ctx, access.CanRead, schema.Target{})
 	}

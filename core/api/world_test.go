@@ -88,6 +88,7 @@ func (deliveries) Recent(int) []schema.Delivery { return []schema.Delivery{{ID: 
 func (deliveries) Get(_ context.Context, id string) (schema.Delivery, error) {
 	return schema.Delivery{}, schema.Errorf(schema.NotFound, "no delivery %q", id)
 }
+
 func (deliveries) Redeliver(_ context.Context, _ schema.Actor, id string) (schema.Delivery, error) {
 	return schema.Delivery{ID: "again", Again: id}, nil
 }

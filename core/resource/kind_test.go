@@ -84,7 +84,8 @@ func TestRefusals(t *testing.T) {
 		},
 		"unknown key": {
 			func() error { _, err := w.stacks.Update(ctx, "web", []byte(`{"sever": "x"}`)); return err },
-			schema.Invalid, []string{"sever: unknown key: did you mean server?"},
+			schema.Invalid,
+			[]string{"sever: unknown key: did you mean server?"},
 		},
 		"wrong type":        {func() error { _, err := w.stacks.Update(ctx, "web", []byte(`{"branch": 1}`)); return err }, schema.Invalid, []string{"branch"}},
 		"not JSON":          {func() error { _, err := w.stacks.Update(ctx, "web", []byte(`{`)); return err }, schema.Invalid, nil},

@@ -57,7 +57,7 @@ func clone[T any](v T) (T, error) {
 }
 
 func walkRefs(v reflect.Value, path string, to func(reference) string) {
-	if e, ok := v.Addr().Interface().(*schema.Execution); ok {
+	if e, ok := reflect.TypeAssert[*schema.Execution](v.Addr()); ok {
 		*e = e.MapRefs(func(p schema.ParamRef) string {
 			if p.Value == "" {
 				return ""

@@ -87,12 +87,9 @@ func (g *Registry) add(k Any) {
 	g.kinds = append(g.kinds, k)
 }
 
-// resolver finds the id for a name or an id. known is false for kinds that are
-// not registered: what is given is then kept as it is.
-type resolver func(kind, key string) (id string, found, known bool)
-
-// resolve finds stored resources.
-func (g *Registry) resolve(kind, key string) (string, bool, bool) {
+// resolve returns the id of a stored resource for its name or id. known is false
+// for kinds that are not registered: what is given is then kept as it is.
+func (g *Registry) resolve(kind, key string) (id string, found, known bool) {
 	k := g.kind(kind)
 	if k == nil {
 		return key, false, false

@@ -65,7 +65,8 @@ func TestJoinAndRevoke(t *testing.T) {
 	}
 	for what, ch := range map[string]chan error{"disconnected": lost, "refused": refused} {
 		select {
-		case <-ch:
+		case err := <-ch:
+			t.Log(what, err)
 		case <-time.After(10 * time.Second):
 			t.Errorf("not %s within 10 s", what)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -40,6 +41,7 @@ func CheckKey(key string) error {
 func (b *Bucket[T]) mirror(ctx context.Context, w jetstream.KeyWatcher, ready chan<- struct{}) {
 	defer close(b.done)
 	defer func() { _ = w.Stop() }()
+	seen := sync.OnceFunc(func() { close(ready) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -49,10 +51,7 @@ func (b *Bucket[T]) mirror(ctx context.Context, w jetstream.KeyWatcher, ready ch
 			case !ok:
 				return
 			case e == nil: // everything stored has been seen
-				if ready != nil {
-					close(ready)
-					ready = nil
-				}
+				seen()
 			default:
 				b.observe(e)
 			}

@@ -50,18 +50,18 @@ func (p push) Cause(delivery string) schema.Cause {
 // payload holds the members of all forges' bodies that matter here; names that
 // one forge uses are absent in the others'.
 type payload struct {
-	Ref        string  `json:"ref"`
-	After      string  `json:"after"`
-	Deleted    bool    `json:"deleted"`
-	ObjectKind string  `json:"object_kind"`  // GitLab
-	CheckedOut string  `json:"checkout_sha"` // GitLab; null when the ref is gone
-	UserName   string  `json:"user_name"`    // GitLab
-	UserLogin  string  `json:"user_username"`
-	Zen        string  `json:"zen"` // a GitHub ping
-	Head       *commit `json:"head_commit"`
-	Commits    []commit
-	Pusher     person `json:"pusher"`
-	Sender     person `json:"sender"`
+	Ref        string   `json:"ref"`
+	After      string   `json:"after"`
+	Deleted    bool     `json:"deleted"`
+	ObjectKind string   `json:"object_kind"`  // GitLab
+	CheckedOut string   `json:"checkout_sha"` // GitLab; null when the ref is gone
+	UserName   string   `json:"user_name"`    // GitLab
+	UserLogin  string   `json:"user_username"`
+	Zen        string   `json:"zen"` // a GitHub ping
+	Head       *commit  `json:"head_commit"`
+	Commits    []commit `json:"commits"`
+	Pusher     person   `json:"pusher"`
+	Sender     person   `json:"sender"`
 	Repository struct {
 		FullName string `json:"full_name"`
 	} `json:"repository"`
