@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -172,6 +173,7 @@ func (p *program) serving(c *cobra.Command, s *settings, start func(ctx context.
 		if err != nil {
 			return err
 		}
+		defer time.AfterFunc(settled, letGo).Stop()
 		err = start(c.Context(), log)
 		if err == nil || c.Context().Err() != nil && schema.CodeOf(err) == schema.Canceled {
 			return nil
