@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
 	"strconv"
 	"strings"
@@ -119,7 +120,7 @@ type follower struct {
 func (f *follower) follow(ctx context.Context, beat func() error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	changes := pump(ctx, func(yield func(schema.Change) bool) { f.a.deps.Engine.Watch(ctx)(yield) })
+	changes := pump(ctx, f.a.deps.Engine.Watch(ctx))
 	chunks := pump(ctx, func(yield func(Chunk) bool) {
 		for seq, out := range f.a.deps.Tail(ctx) {
 			if !yield(Chunk{seq, out}) {
@@ -130,6 +131,7 @@ func (f *follower) follow(ctx context.Context, beat func() error) error {
 	ended, err := f.look(ctx)
 	tick := time.NewTicker(streamBeat)
 	defer tick.Stop()
+	var settled <-chan time.Time // what changes within a moment is looked at once
 	for err == nil && !ended {
 		select {
 		case <-ctx.Done():
@@ -141,20 +143,32 @@ func (f *follower) follow(ctx context.Context, beat func() error) error {
 				return nil // the hub broke or core stops: the client comes again
 			}
 			err = f.forward(c)
-		case _, ok := <-changes:
-			if !ok {
-				return nil
-			}
-			drain(ctx, changes)
+		case <-settled:
+			settled = nil
 			ended, err = f.look(ctx)
+		case c, ok := <-changes:
+			switch {
+			case !ok:
+				return nil
+			case c.ID == f.root && f.over(ctx):
+				ended, err = f.look(ctx) // nobody is kept waiting for the end
+			case settled == nil:
+				settled = time.After(streamSettle)
+			}
 		}
 	}
 	return err
 }
 
+// over reports whether the root run has ended.
+func (f *follower) over(ctx context.Context) bool {
+	r, err := f.a.deps.Engine.Get(ctx, f.root)
+	return err == nil && r.State.Terminal()
+}
+
 // pump turns a sequence into a channel that is closed at its end. Its goroutine
 // ends with ctx.
-func pump[T any](ctx context.Context, seq func(yield func(T) bool)) <-chan T {
+func pump[T any](ctx context.Context, seq iter.Seq[T]) <-chan T {
 	ch := make(chan T, 256)
 	go func() {
 		defer close(ch)
@@ -168,25 +182,6 @@ func pump[T any](ctx context.Context, seq func(yield func(T) bool)) <-chan T {
 		})
 	}()
 	return ch
-}
-
-// drain takes what changed within a moment together: only the state at its end
-// is of interest.
-func drain(ctx context.Context, changes <-chan schema.Change) {
-	settle := time.NewTimer(streamSettle)
-	defer settle.Stop()
-	for {
-		select {
-		case _, ok := <-changes:
-			if !ok {
-				return
-			}
-		case <-settle.C:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // look sends what is new of the run and of all it started, children before their

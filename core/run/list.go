@@ -114,20 +114,23 @@ func matches(r *schema.Run, f schema.RunFilter) bool {
 	return strings.Contains(text, strings.ToLower(f.Text))
 }
 
-// Watch yields what changed until ctx ends or the consumer breaks. A consumer that
-// is slow loses changes of the same run, never the last one for good: it looks at
-// the run's record, which is current.
+// Watch yields, once, what changes from now on until ctx ends or the consumer
+// breaks. A consumer that is slow loses changes of the same run, never the last
+// one for good: it looks at the run's record, which is current.
 func (e *Engine) Watch(ctx context.Context) iter.Seq[schema.Change] {
-	return func(yield func(schema.Change) bool) {
-		ch := make(chan schema.Change, 1024)
+	ch := make(chan schema.Change, 1024)
+	e.watchMu.Lock()
+	e.watchers[ch] = struct{}{}
+	e.watchMu.Unlock()
+	leave := func() {
 		e.watchMu.Lock()
-		e.watchers[ch] = struct{}{}
-		e.watchMu.Unlock()
-		defer func() {
-			e.watchMu.Lock()
-			delete(e.watchers, ch)
-			e.watchMu.Unlock()
-		}()
+		defer e.watchMu.Unlock()
+		delete(e.watchers, ch)
+	}
+	stop := context.AfterFunc(ctx, leave)
+	return func(yield func(schema.Change) bool) {
+		defer stop()
+		defer leave()
 		for {
 			select {
 			case <-ctx.Done():
