@@ -224,6 +224,9 @@ func (s *Server) serveSSH(sess ssh.Session) {
 	}
 	dir := filepath.Join(s.cfg.Dir, filepath.Clean("/"+args[1]))
 	if _, err := os.Stat(dir); err != nil {
+		dir += ".git" // forges take the name without it too
+	}
+	if _, err := os.Stat(dir); err != nil {
 		_, _ = fmt.Fprintln(sess.Stderr(), "ERROR: Repository not found.")
 		_ = sess.Exit(128)
 		return
