@@ -309,10 +309,9 @@ func (h *canaryWorld) execute(t *testing.T, request string, p wire.Params) wire.
 	return h.Ended(t, u.ID.OID, minute)
 }
 
-// inspect is a container of a stack as the engine tells of it.
-func (h *canaryWorld) inspect(t *testing.T, project string) string {
+// environment is that of a project's only container.
+func environment(t *testing.T, engine *rig.Engine, project string) map[string]string {
 	t.Helper()
-	engine := h.Servers[world.Nexus].Engine
 	list, err := engine.Containers(t.Context(), project)
 	if err != nil || len(list) != 1 {
 		t.Fatalf("containers of %s: %v (%v)", project, list, err)
@@ -321,7 +320,12 @@ func (h *canaryWorld) inspect(t *testing.T, project string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Join(c.Container.Config.Env, "\n")
+	out := map[string]string{}
+	for _, kv := range c.Container.Config.Env {
+		name, value, _ := strings.Cut(kv, "=")
+		out[name] = value
+	}
+	return out
 }
 
 // canarySops deploys by the pattern of the handbook, with no script and no sops
@@ -330,10 +334,10 @@ func canarySops(t *testing.T, h *canaryWorld) {
 	if r := h.deploy(t, "my-service"); r.State != "succeeded" {
 		t.Fatalf("the run did not succeed:\n%s", h.Tree(t, r, ""))
 	}
-	env := h.inspect(t, "my-service")
-	for _, want := range []string{"MY_SECRET=" + h.secret["sops env"], "DB_USER=app", "PLAIN=value"} {
-		if !strings.Contains(env, want) {
-			t.Errorf("the container lacks %s", want)
+	env := environment(t, h.Servers[world.Nexus].Engine, "my-service")
+	for name, want := range map[string]string{"MY_SECRET": h.secret["sops env"], "DB_USER": "app", "PLAIN": "value"} {
+		if env[name] != want {
+			t.Errorf("%s in the container is %q, want %q", name, env[name], want)
 		}
 	}
 	if h.Registry.Pulled("team/app") == 0 {
@@ -371,7 +375,8 @@ func canaryVariables(t *testing.T, h *canaryWorld) {
 		if r := h.deploy(t, name); r.State != "succeeded" {
 			t.Fatalf("the run did not succeed:\n%s", h.Tree(t, r, ""))
 		}
-		if env := h.inspect(t, name); !strings.Contains(env, "B="+h.secret["variable"]) || name == "vars" && !strings.Contains(env, "A="+h.secret["variable"]) {
+		env := environment(t, h.Servers[world.Nexus].Engine, name)
+		if want := h.secret["variable"]; env["B"] != want || name == "vars" && env["A"] != want {
 			t.Errorf("the container of %s lacks the variable", name)
 		}
 	}
