@@ -123,9 +123,11 @@ func (c *Conn) request(ctx context.Context, subject, what string, req, resp any)
 	if dl, ok := ctx.Deadline(); ok {
 		m.Header.Set(headerLeft, strconv.FormatInt(time.Until(dl).Milliseconds(), 10))
 	}
-	r, err := c.nc.RequestMsgWithContext(ctx, m)
+	bound, done := c.line.bound(ctx)
+	defer done()
+	r, err := c.nc.RequestMsgWithContext(bound, m)
 	if err != nil {
-		return unreachable(err, what)
+		return unreachable(whyEnded(bound, err), what)
 	}
 	if r.Header.Get(headerCode) != "" {
 		p := schema.Problem{}

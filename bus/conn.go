@@ -63,6 +63,7 @@ type Conn struct {
 	slots chan struct{}  // bounds handlers
 	work  sync.WaitGroup // handlers and the outbox
 	out   *outbox
+	line  line
 	life  func() (context.Context, context.CancelFunc) // a ctx that ends with the Conn
 	end   context.CancelFunc
 

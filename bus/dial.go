@@ -65,6 +65,7 @@ func handlers(opts *nats.Options, o Options, c *Conn, ready <-chan struct{}) {
 	opts.ConnectedCB, opts.ReconnectedCB = connected, connected
 	opts.DisconnectedErrCB = func(nc *nats.Conn, err error) {
 		<-ready
+		c.line.lost()
 		if nc.IsClosed() {
 			return
 		}
