@@ -23,8 +23,9 @@ const (
 
 // awaitHealth waits until every container of the plan's services runs, stays up
 // for a moment and passes its health check. The error names the service, its
-// state and the last lines it wrote.
-func (d *Deployer) awaitHealth(ctx context.Context, p *Plan, j *job) error {
+// state and the last lines it wrote. The list is the project's containers as they
+// were seen last.
+func (d *Deployer) awaitHealth(ctx context.Context, p *Plan, j *job, list []container.Summary) error {
 	limit := p.spec.HealthTimeout
 	if p.flags.waitTimeout > 0 {
 		limit = p.flags.waitTimeout
@@ -37,7 +38,8 @@ func (d *Deployer) awaitHealth(ctx context.Context, p *Plan, j *job) error {
 	w := &healthWatch{d: d, p: p, j: j, restarts: map[string]int{}}
 	pause := 25 * time.Millisecond
 	for {
-		pending, err := w.look(watch)
+		pending, err := w.look(watch, list)
+		list = nil
 		if err != nil && watch.Err() == nil {
 			return err
 		}
@@ -53,7 +55,7 @@ func (d *Deployer) awaitHealth(ctx context.Context, p *Plan, j *job) error {
 				return d.explain(ctx, ctx.Err(), "wait for health of project "+p.project.Name)
 			}
 			return w.timedOut(ctx, limit)
-		case <-time.After(pause):
+		case <-time.After(w.until(pause)):
 		}
 		pause = min(pause*2, 250*time.Millisecond)
 	}
@@ -66,6 +68,15 @@ type healthWatch struct {
 	j        *job
 	restarts map[string]int // by id, when first seen
 	pending  []waiting
+	settles  time.Time // when the last container that only has to stay up will have
+}
+
+// until shortens a pause that would last beyond the moment that is waited for.
+func (w *healthWatch) until(pause time.Duration) time.Duration {
+	if left := time.Until(w.settles); left > 0 {
+		return min(pause, left)
+	}
+	return pause
 }
 
 // waiting is a container that is not there yet, and why.
@@ -74,10 +85,13 @@ type waiting struct {
 }
 
 // look returns the containers that are still to be waited for; an error is final.
-func (w *healthWatch) look(ctx context.Context) ([]waiting, error) {
-	list, err := w.d.containers(ctx, w.p.project.Name)
-	if err != nil {
-		return nil, err
+// Without a list it takes a new one.
+func (w *healthWatch) look(ctx context.Context, list []container.Summary) ([]waiting, error) {
+	if list == nil {
+		var err error
+		if list, err = w.d.containers(ctx, w.p.project.Name); err != nil {
+			return nil, err
+		}
 	}
 	var pending []waiting
 	for _, name := range w.p.project.ServiceNames() {
@@ -124,8 +138,8 @@ func settled(c container.Summary) string {
 // if waiting is of no use.
 func (w *healthWatch) judge(ctx context.Context, service string, c container.Summary) (string, error) {
 	s := docker.Container(c)
-	// Long-running and not of our making: the list says all there is to know.
-	recent := strings.Contains(c.Status, "econd") || w.j.wasTouched(s.Name)
+	// Up for long enough and not of our making: the list says all there is to know.
+	recent := w.recent(c.Status) || w.j.wasTouched(s.Name)
 	if s.State == "running" && !recent && (s.Health == "" || s.Health == "healthy") {
 		return "", nil
 	}
@@ -191,14 +205,30 @@ func (w *healthWatch) judgeRunning(ctx context.Context, service string, in docke
 		}
 		return "", w.fail(ctx, service, in, text)
 	}
-	settle := w.p.spec.Settle
-	if settle == 0 {
-		settle = defaultSettle
-	}
-	if time.Since(in.Started) < settle {
+	if up := in.Started.Add(w.settle()); time.Now().Before(up) {
+		if up.After(w.settles) {
+			w.settles = up
+		}
 		return "Started", nil
 	}
 	return "", nil
+}
+
+func (w *healthWatch) settle() time.Duration {
+	if w.p.spec.Settle == 0 {
+		return defaultSettle
+	}
+	return w.p.spec.Settle
+}
+
+// recent reports whether a container's status ("Up 3 seconds") leaves open if it
+// has been up for long enough.
+func (w *healthWatch) recent(status string) bool {
+	var seconds int
+	if n, _ := fmt.Sscanf(status, "Up %d seconds", &seconds); n == 1 {
+		return time.Duration(seconds)*time.Second <= w.settle()+time.Second
+	}
+	return strings.Contains(status, "econd")
 }
 
 // fail tells what a container wrote last and returns the error about it.

@@ -46,6 +46,7 @@ func (d *Deployer) Up(ctx context.Context, p *Plan, emit Emit) (Result, error) {
 }
 
 func (d *Deployer) up(ctx context.Context, p *Plan, j *job, r *Result) error {
+	looked := time.Now()
 	before, err := d.containers(ctx, p.project.Name)
 	if err != nil {
 		return err
@@ -64,8 +65,13 @@ func (d *Deployer) up(ctx context.Context, p *Plan, j *job, r *Result) error {
 			return err
 		}
 	}
-	present, err := d.heal(ctx, p, j)
-	if err != nil {
+	present := before
+	if p.spec.goesDown() != "" || time.Since(looked) > fresh {
+		if present, err = d.containers(ctx, p.project.Name); err != nil {
+			return err
+		}
+	}
+	if present, err = d.heal(ctx, p, j, present); err != nil {
 		return err
 	}
 	if r.Inputs, err = p.Inputs(ctx); err != nil {
@@ -81,10 +87,13 @@ func (d *Deployer) up(ctx context.Context, p *Plan, j *job, r *Result) error {
 	r.Services = p.deployed(after)
 	r.Recreated, r.Removed = difference(before, after)
 	if (p.spec.Health || p.flags.wait) && !p.flags.noStart {
-		return j.run(PhaseHealth, func() error { return d.awaitHealth(ctx, p, j) })
+		return j.run(PhaseHealth, func() error { return d.awaitHealth(ctx, p, j, after) })
 	}
 	return nil
 }
+
+// fresh is how old a list of containers may be that is acted on.
+const fresh = 250 * time.Millisecond
 
 // goesDown returns the project that is to be taken down first, if any.
 func (s Spec) goesDown() string {
@@ -111,13 +120,9 @@ func (d *Deployer) containers(ctx context.Context, project string) ([]container.
 
 // heal puts right what a deploy left behind that was killed or canceled while it
 // replaced a container: the new one, never started, under a temporary name. It is
-// removed, or, when the old one is gone already, gets its name. The project's
-// containers as they are then are returned.
-func (d *Deployer) heal(ctx context.Context, p *Plan, j *job) ([]container.Summary, error) {
-	list, err := d.containers(ctx, p.project.Name)
-	if err != nil {
-		return nil, err
-	}
+// removed, or, when the old one is gone already, gets its name. The list is the
+// project's containers; as they are then they are returned.
+func (d *Deployer) heal(ctx context.Context, p *Plan, j *job, list []container.Summary) ([]container.Summary, error) {
 	names := map[string]bool{}
 	for _, c := range list {
 		names[docker.Container(c).Name] = true
@@ -130,6 +135,7 @@ func (d *Deployer) heal(ctx context.Context, p *Plan, j *job) ([]container.Summa
 			continue
 		}
 		healed = true
+		var err error
 		if names[final] && c.State == container.StateCreated {
 			_, err = d.engine.API().ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true})
 		} else if !names[final] {
