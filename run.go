@@ -13,6 +13,7 @@ import (
 // runUp serves core and an agent of this machine in one process. The agent joins
 // over the in-process bus, as the server of the given name.
 func runUp(ctx context.Context, cc core.Config, pc periphery.Config, server string) error {
+	periphery.LogLibraries(pc.Log)
 	g, gctx := errgroup.WithContext(ctx)
 	up := make(chan core.Info, 1)
 	ready := cc.Ready

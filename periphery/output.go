@@ -16,7 +16,8 @@ const (
 	flushEvery   = 100 * time.Millisecond
 	flushEntries = 256
 	flushBytes   = 48 << 10
-	maxHeld      = 4 * flushEntries // entries that wait for a connection that takes no more
+	maxHeld      = 8 * flushEntries // entries that wait to be sent, at most
+	maxHeldBytes = 1 << 20
 	maxLines     = 100_000
 	maxProgress  = 20_000
 	maxBytes     = 16 << 20
@@ -26,8 +27,9 @@ const (
 
 // output collects the entries of a command and sends them in chunks: masked,
 // bounded, and of progress only the newest of each id. It is safe for concurrent
-// use. One goroutine, begun by newOutput and ended by finish, does the sending, so
-// that the work does not wait for the network.
+// use. One goroutine, begun by newOutput and ended by finish, does the sending.
+// Work that writes faster than that waits for it, but not for a core that is away:
+// then entries are dropped, and a mark says so.
 type output struct {
 	conn *bus.Conn
 	mask *secrets.Masker
@@ -37,6 +39,7 @@ type output struct {
 	done chan struct{} // the sender has ended
 
 	mu       sync.Mutex // guards what follows
+	room     *sync.Cond // entries were taken, or stalled
 	entries  []schema.Entry
 	progress map[string]int // id → index in entries
 	phase    string
@@ -48,6 +51,7 @@ type output struct {
 	cut      int  // entries dropped in all
 	gap      int  // entries dropped since the last that was taken
 	full     bool // the limits of the step were reached
+	stalled  bool // the connection takes no more
 	ended    bool
 }
 
@@ -59,6 +63,7 @@ func newOutput(ctx context.Context, conn *bus.Conn, mask *secrets.Masker, cmd sc
 		conn: conn, mask: mask, base: schema.Output{Run: cmd.Run, Step: cmd.Step, Command: cmd.ID}, max: limits{maxLines, maxProgress, maxBytes},
 		progress: map[string]int{}, wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
+	o.room = sync.NewCond(&o.mu)
 	go o.run(context.WithoutCancel(ctx)) // how work ended must be seen although its ctx has
 	return o
 }
@@ -74,6 +79,10 @@ func (o *output) add(e schema.Entry) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	for o.crowded() && e.Kind != schema.EntryProgress && !o.full && !o.stalled && !o.ended {
+		o.poke()
+		o.room.Wait()
+	}
 	if o.ended {
 		return
 	}
@@ -104,6 +113,9 @@ func (o *output) append(e schema.Entry) {
 	o.size += len(e.Text) + len(e.ID) + 64
 }
 
+// crowded says that there is no room for more until some is sent.
+func (o *output) crowded() bool { return len(o.entries) >= maxHeld || o.size >= maxHeldBytes }
+
 // excess counts an entry against the bounds. Beyond them only phases pass; where
 // that begins, a mark says so.
 func (o *output) excess(e schema.Entry) bool {
@@ -112,7 +124,7 @@ func (o *output) excess(e schema.Entry) bool {
 		return false
 	case e.Kind == schema.EntryProgress:
 		o.shown++
-		return o.shown > o.max.progress || len(o.entries) >= maxHeld // the newest comes again, or does not matter
+		return o.shown > o.max.progress || o.crowded() // the newest comes again, or does not matter
 	case o.lines >= o.max.lines || o.bytes >= o.max.bytes:
 		if !o.full {
 			o.full = true
@@ -120,7 +132,7 @@ func (o *output) excess(e schema.Entry) bool {
 		}
 		o.cut++
 		return true
-	case len(o.entries) >= maxHeld: // core is away and takes no more
+	case o.crowded(): // core is away and takes no more
 		o.cut++
 		o.gap++
 		return true
@@ -171,9 +183,9 @@ func (o *output) run(ctx context.Context) {
 		if len(chunk.Entries) == 0 && !last {
 			continue
 		}
-		for tries := 1; ; tries++ {
+		for tries := 1; ; tries++ { // what is added meanwhile is the next chunk's
 			err := o.conn.Emit(ctx, chunk) // waits a second when there is no room
-			if err == nil || tries == 3 && o.isEnded() {
+			if o.sent(err == nil) || tries >= 3 && last {
 				break
 			}
 			if bus.Sleep(ctx, flushEvery) != nil {
@@ -197,10 +209,13 @@ func (o *output) chunk() (chunk schema.Output, last bool) {
 	return chunk, o.ended
 }
 
-func (o *output) isEnded() bool {
+// sent lets go of those who wait for room, and passes on whether a chunk was sent.
+func (o *output) sent(ok bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.ended
+	o.stalled = !ok
+	o.room.Broadcast()
+	return ok
 }
 
 // finish says how the work ended and how much was cut, sends the rest, and waits a
@@ -215,6 +230,7 @@ func (o *output) finish(ctx context.Context, err error) (lines, cut int) {
 		o.append(o.cutEntry(fmt.Sprintf("%d entries were dropped in all", o.cut)))
 	}
 	o.ended = true
+	o.room.Broadcast()
 	lines, cut = o.next+len(o.entries), o.cut
 	o.mu.Unlock()
 	o.poke()

@@ -21,6 +21,7 @@ import (
 
 // TestMain is an agent to be killed, when told so.
 func TestMain(m *testing.M) {
+	periphery.LogLibraries(slog.New(slog.DiscardHandler))
 	if data := os.Getenv("BERTH_TEST_AGENT"); data != "" {
 		err := periphery.Run(context.Background(), periphery.Config{Data: data, Version: "test", Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), AgeKeys: []string{"/nonexistent"}})
 		fmt.Fprintln(os.Stderr, err)

@@ -1,0 +1,512 @@
+package periphery_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"berth/bus/bustest"
+	"berth/periphery/docker/dockertest"
+	"berth/periphery/docker/dockertest/rig"
+	"berth/periphery/git/gittest"
+	"berth/schema"
+)
+
+const image = "berthtest/app:1"
+
+// stack is a stack on the machine's engine, deployed by an agent over the bus.
+type stack struct {
+	*core
+	a      *agent
+	engine *rig.Engine
+	req    schema.StackUpReq
+	n      int // deploys so far
+}
+
+// newStack has images berthtest/app:1 and :2, and settings without a source.
+func newStack(t testing.TB) *stack {
+	t.Helper()
+	e := dockertest.Engine(t)
+	for _, tag := range []string{"1", "2"} {
+		dockertest.BuildImage(t, e, "berthtest/app", tag, rig.Behaviour{})
+	}
+	c := newCore(t)
+	s := &stack{core: c, engine: e, a: c.newAgent()}
+	cfg := schema.DefaultStack()
+	cfg.AutoPull = false
+	s.req = schema.StackUpReq{ID: "aaaaaaaaaaaaaaaaaaaaaaaa", Name: dockertest.Project(t, e), Config: cfg}
+	return s
+}
+
+// dir is the folder of the stack's own files.
+func (s *stack) dir(elem ...string) string {
+	return s.a.path(append([]string{"stacks", s.req.Name}, elem...)...)
+}
+
+// onHost makes it a stack of files on the server.
+func (s *stack) onHost(files map[string]string) {
+	s.t.Helper()
+	s.req.Config.FilesOnHost = true
+	for name, text := range files {
+		write(s.t, s.dir(name), text)
+	}
+}
+
+// send deploys and returns the id of the command.
+func (s *stack) send() string {
+	s.n++
+	id := "up" + string(rune('a'+s.n/26)) + string(rune('a'+s.n%26))
+	s.queue(id, "stack-"+s.req.ID, "stack.up", s.req)
+	return id
+}
+
+// try deploys and returns what became of it; id is the command's.
+func (s *stack) try() (id string, resp schema.StackUpResp, problem *schema.Problem) {
+	s.t.Helper()
+	id = s.send()
+	res := s.wait(id)
+	if res.Problem == nil {
+		if err := json.Unmarshal(res.Value, &resp); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return id, resp, res.Problem
+}
+
+// up deploys; it must succeed. The next deploy compares with it.
+func (s *stack) up() schema.StackUpResp {
+	s.t.Helper()
+	id, resp, problem := s.try()
+	if problem != nil {
+		s.t.Fatalf("%s\n%s", problem.Text, s.text(id))
+	}
+	if d := resp.Deployed; d != nil {
+		d.Number, d.Server = uint64(s.n), serverID
+		s.req.Last = d
+	}
+	return resp
+}
+
+// fails deploys; it must not succeed, and say why.
+func (s *stack) fails(code schema.Code, words ...string) {
+	s.t.Helper()
+	id, _, problem := s.try()
+	if problem == nil {
+		s.t.Fatalf("it succeeded, want %s\n%s", code, s.text(id))
+	}
+	if problem.Code != code {
+		s.t.Errorf("code %s, want %s: %s", problem.Code, code, problem.Text)
+	}
+	for _, w := range words {
+		if !strings.Contains(problem.Text, w) {
+			s.t.Errorf("%q is not in %q", w, problem.Text)
+		}
+	}
+}
+
+// containers returns the states of the project's containers by service.
+func (s *stack) containers(project string) map[string]string {
+	s.t.Helper()
+	list, err := s.engine.Containers(s.t.Context(), project)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, c := range list {
+		out[c.Service] = c.State
+	}
+	return out
+}
+
+func (s *stack) has(want map[string]string) {
+	s.t.Helper()
+	if diff := cmp.Diff(want, s.containers(s.req.Name)); diff != "" {
+		s.t.Errorf("containers (-want +got):\n%s", diff)
+	}
+}
+
+// log returns what a service's container printed.
+func (s *stack) log(service string) string {
+	s.t.Helper()
+	lines, err := s.engine.Tail(s.t.Context(), s.req.Name+"-"+service+"-1", 50)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// shows is a compose file of one service that prints variables.
+func shows(vars ...string) string {
+	text := "services:\n  web:\n    image: " + image + "\n    command: [ -show, \"" + strings.Join(vars, ",") + "\" ]\n    environment:\n"
+	for _, v := range vars {
+		text += "      " + v + ": ${" + v + ":-unset}\n"
+	}
+	return text
+}
+
+func TestContentsInBerth(t *testing.T) {
+	s := newStack(t)
+	s.req.Config.RunDirectory = "ignored"
+	s.req.Config.FileContents = schema.FileText(shows("A", "B"))
+	s.req.Config.Environment = "A = 1\nB: \"two\" # quotes stay in the file, and compose takes them off\n"
+	resp := s.up()
+	s.has(map[string]string{"web": "running"})
+	if got := s.log("web"); !strings.Contains(got, "A=1\nB=two\n") {
+		t.Error(got)
+	}
+	if got := read(t, s.dir(".env")); got != "A=1\nB=\"two\"\n" {
+		t.Errorf("env file %q", got)
+	}
+	if info, err := os.Stat(s.dir(".env")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+	if resp.Decision.What != "deploy" || !strings.HasPrefix(resp.Decision.Reason, "asked for: new containers") || len(resp.Recreated) != 1 {
+		t.Errorf("%+v", resp)
+	}
+	if resp = s.up(); resp.Decision.Reason != "asked for: every container was up to date" || resp.Deployed == nil {
+		t.Errorf("%+v", resp)
+	}
+	s.req.Config.FileContents = " \n"
+	s.fails(schema.Invalid, "has no source")
+}
+
+// With secrets in them neither the compose file nor the environment is written.
+func TestSecretsStayInMemory(t *testing.T) {
+	const secret = "kanarienvogel-18"
+	s := newStack(t)
+	s.vars["DB_PW"] = schema.VariableValue{Value: secret, Secret: true}
+	s.vars["INNER"] = schema.VariableValue{Value: "x-[[DB_PW]]-y"}
+	s.req.Config.FileContents = schema.FileText(shows("PW", "OTHER"))
+	s.req.Config.Environment = "OTHER = plain\n"
+	s.up()
+	s.req.Config.Environment = "PW = [[INNER]]\nOTHER = plain\n"
+	s.req.Config.FileContents += "    labels: { pw: '[[DB_PW]]' }\n"
+	s.up()
+	if got := s.log("web"); !strings.Contains(got, "PW=x-"+secret+"-y\nOTHER=plain") {
+		t.Error(got)
+	}
+	noSecret(t, s.a.cfg.Data, secret)
+	if read(t, s.dir(".env")) != "" || read(t, s.dir("compose.yaml")) != "" {
+		t.Error("what was written before is still there")
+	}
+	s.req.Config.SkipSecretInterp = true
+	s.up()
+	if got := s.log("web"); !strings.Contains(got, "PW=[[INNER]]") {
+		t.Error(got)
+	}
+}
+
+// noSecret looks for a value in all files below a folder.
+func noSecret(t testing.TB, dir, value string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() && strings.Contains(read(t, path), value) {
+			t.Errorf("%s holds a secret", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFilesOnHost(t *testing.T) {
+	s := newStack(t)
+	s.req.Config.FilesOnHost = true
+	s.req.Config.RunDirectory = "app"
+	s.fails(schema.Invalid, s.dir("app"), "does not exist")
+	s.onHost(map[string]string{
+		"app/base.yaml": shows("A", "B", "C"), "app/sub/more.yaml": "services: { web: { labels: { more: '1' } } }\n",
+		"app/one.env": "A=one\nB=one\nC=one\n", "app/two.env": "B=two\nC=two\n",
+	})
+	s.fails(schema.NotFound, "compose.yaml")
+	s.req.Config.FilePaths = schema.StrList{"base.yaml", "sub/more.yaml"}
+	s.req.Config.AdditionalEnvFiles = []schema.EnvFile{{Path: "one.env", Track: true}, {Path: "two.env", Track: true}, {Path: "my.env"}}
+	s.req.Config.EnvFilePath = "my.env"
+	s.req.Config.Environment = "C = three\n"
+	s.up()
+	if got := s.log("web"); !strings.Contains(got, "A=one\nB=two\nC=three\n") {
+		t.Error(got)
+	}
+	s.req.Config.AdditionalEnvFiles = []schema.EnvFile{{Path: "two.env", Track: true}, {Path: "one.env", Track: true}}
+	s.req.Config.Environment = ""
+	if err := os.Remove(s.dir("app", "my.env")); err != nil {
+		t.Fatal(err)
+	}
+	s.up()
+	if got := s.log("web"); !strings.Contains(got, "A=one\nB=one\nC=one\n") {
+		t.Error(got)
+	}
+	write(t, s.dir("app", "my.env"), "C=by hand\n") // it is there, so it counts
+	s.up()
+	if got := s.log("web"); !strings.Contains(got, "B=one\nC=by hand\n") {
+		t.Error(got)
+	}
+	s.req.Config.Environment = "B = four\n" // a file that is not ours is not replaced
+	s.up()
+	if got := s.log("web"); !strings.Contains(got, "A=one\nB=four\n") || read(t, s.dir("app", "my.env")) != "C=by hand\n" {
+		t.Errorf("%s; file %q", got, read(t, s.dir("app", "my.env")))
+	}
+	s.req.Config.AdditionalEnvFiles = append(s.req.Config.AdditionalEnvFiles, schema.EnvFile{Path: "gone.env"})
+	s.fails(schema.NotFound, "gone.env")
+}
+
+func TestInlineRepo(t *testing.T) {
+	s := newStack(t)
+	forge := gittest.New(t, gittest.Config{Username: "ada", Password: "kanarienvogel-19"})
+	repo := forge.Repo("team/app")
+	repo.Commit(map[string]string{"deploy/compose.yaml": shows("A"), "deploy/.env": "A=tracked\n"}, "one\n\nand more")
+	host, _, _ := strings.Cut(strings.TrimPrefix(repo.URL(), "http://"), "/")
+	s.req.Source = &schema.GitSource{Provider: host, HTTPS: true, Account: "ada", Repo: "team/app", Branch: "main", Submodules: true}
+	s.req.Config.ClonePath, s.req.Config.RunDirectory = "clone", "deploy"
+	s.fails(schema.NotFound, "no token for account", "ada")
+	s.git = []schema.AccountToken{{AccountRef: schema.AccountRef{Provider: host, Account: "ada"}, Token: "kanarienvogel-19", HTTP: true}}
+	two := repo.Commit(map[string]string{"deploy/other": "2"}, "two\n\nand more")
+	resp := s.up()
+	if resp.Commit.Commit != two || resp.Commit.Message != "two" || s.req.Last.Commit != two {
+		t.Errorf("%+v", resp.Commit)
+	}
+	if got := s.log("web"); !strings.Contains(got, "A=tracked") {
+		t.Error(got)
+	}
+	write(t, s.dir("clone", "deploy", "data", "db"), "rows")
+	write(t, s.dir("clone", "deploy", "compose.yaml"), "edited by hand")
+	s.req.Config.Environment = "A = berth\n"
+	s.req.Source.Commit = two
+	resp = s.up()
+	if got := s.log("web"); !strings.Contains(got, "A=berth") || read(t, s.dir("clone", "deploy", ".env")) != "A=tracked\n" {
+		t.Errorf("%s; a tracked file was overwritten: %q", got, read(t, s.dir("clone", "deploy", ".env")))
+	}
+	if len(resp.Warnings) != 1 || !strings.Contains(resp.Warnings[0], "deploy/compose.yaml") || read(t, s.dir("clone", "deploy", "data", "db")) != "rows" {
+		t.Errorf("%q", resp.Warnings)
+	}
+	noSecret(t, s.a.cfg.Data, "kanarienvogel-19")
+	s.req.Config.RunDirectory = "elsewhere"
+	s.fails(schema.Invalid, "elsewhere", two[:8])
+	s.req.Source.Commit = strings.Repeat("1", 40)
+	s.fails(schema.NotFound, "11111111")
+}
+
+func TestLinkedRepo(t *testing.T) {
+	s := newStack(t)
+	repo := gittest.New(t).Repo("team/stacks")
+	repo.Change(gittest.Change{Files: map[string]string{
+		"web/compose.yaml": shows("A", "FROM_HOOK"), "web/hook.sh": "echo FROM_HOOK=$SECRET_SEEN > web/made.env; echo hook >> hooks\n",
+	}})
+	host, _, _ := strings.Cut(strings.TrimPrefix(repo.URL(), "http://"), "/")
+	s.vars["PW"] = schema.VariableValue{Value: "kanarienvogel-20", Secret: true}
+	s.req.Repo = &schema.RepoSyncReq{
+		Name: "my stacks", Path: "at", Source: schema.GitSource{Provider: host, Repo: "team/stacks", Branch: "main"}, EnvFile: "web/.env",
+		Env: "A = repo\nSECRET_SEEN = [[PW]]\n", OnClone: schema.SystemCommand{Command: "echo clone >> hooks"}, OnPull: schema.SystemCommand{Command: "sh web/hook.sh"},
+	}
+	s.req.Config.RunDirectory = "web"
+	s.req.Config.AdditionalEnvFiles = []schema.EnvFile{{Path: "made.env"}}
+	s.up()
+	root := s.a.path("repos", "my_stacks", "at")
+	if got := s.log("web"); !strings.Contains(got, "A=repo\nFROM_HOOK=kanarienvogel-20") || read(t, filepath.Join(root, "hooks")) != "clone\nhook\n" {
+		t.Errorf("%s; hooks %q", got, read(t, filepath.Join(root, "hooks")))
+	}
+	if read(t, filepath.Join(root, "web/.env")) != "" {
+		t.Error("an environment with secrets was written")
+	}
+	s.req.Repo.Env = "A = again\n"
+	s.up()
+	if got := read(t, filepath.Join(root, "hooks")); got != "clone\nhook\nhook\n" {
+		t.Errorf("hooks %q", got)
+	}
+	if got := read(t, filepath.Join(root, "web/.env")); got != "A=again\n" {
+		t.Errorf("env %q", got)
+	}
+	s.req.Repo.OnPull.Command = "exit 7"
+	s.fails(schema.Failed, "on_pull", "exit status 7")
+}
+
+func TestHooks(t *testing.T) {
+	s := newStack(t)
+	s.onHost(map[string]string{"compose.yaml": shows("A")})
+	mark := filepath.Join(t.TempDir(), "mark")
+	say := func(what string) schema.SystemCommand {
+		return schema.SystemCommand{Path: "scripts", Command: schema.FileText("echo " + what + " $(docker ps -q --filter label=com.docker.compose.project=" + s.req.Name + " 2>/dev/null | wc -l) >> " + mark + "\n# done\ntrue")}
+	}
+	s.req.Config.PreDeploy, s.req.Config.PostDeploy = say("pre"), say("post")
+	s.fails(schema.Invalid, "pre_deploy", "scripts")
+	if len(s.containers(s.req.Name)) != 0 {
+		t.Error("deployed although pre_deploy failed")
+	}
+	write(t, s.dir("scripts", "x"), "")
+	s.up()
+	if got := read(t, mark); !strings.HasPrefix(got, "pre 0\npost ") {
+		t.Error(got)
+	}
+	s.req.Config.PostDeploy.Command = "echo said; exit 4"
+	s.fails(schema.Failed, "post_deploy", "exit status 4", "said")
+	s.req.Config.PreDeploy.Command = "exit 5"
+	s.req.Config.DestroyBeforeDeploy = true
+	s.fails(schema.Failed, "pre_deploy", "exit status 5")
+	s.has(map[string]string{"web": "running"}) // not taken down
+	// A file that the project needs and pre_deploy makes.
+	s.req.Config.PreDeploy = schema.SystemCommand{Command: schema.FileText("echo A=made > made.env; echo made >> " + mark)}
+	s.req.Config.PostDeploy.Command = ""
+	s.req.Config.AdditionalEnvFiles = []schema.EnvFile{{Path: "made.env"}}
+	s.up()
+	if got := s.log("web"); !strings.Contains(got, "A=made") || strings.Count(read(t, mark), "made\n") != 1 {
+		t.Errorf("%s, %s", got, read(t, mark))
+	}
+}
+
+func TestShapeOfTheDeploy(t *testing.T) {
+	s := newStack(t)
+	two := "services: { web: { image: " + image + " }, db: { image: " + image + " }, once: { image: " + image + ", command: [ -exit, '1' ] } }\n"
+	s.onHost(map[string]string{"compose.yaml": two})
+	s.fails(schema.Failed, "once", "exited with code 1")
+	s.req.Config.IgnoreServices = schema.StrList{"once"}
+	s.up()
+	s.req.Config.IgnoreServices = nil
+	s.req.Config.CheckHealth = false
+	s.up()
+	s.req.Services = []string{"web"}
+	s.req.Last.Dirty = "run #3 did not finish"
+	resp := s.up()
+	if len(resp.Deployed.Services) != 3 || resp.Deployed.Dirty == "" || resp.Deployed.Inputs["db"] == nil {
+		t.Errorf("a deploy of some services: %+v", resp.Deployed)
+	}
+	s.req.Services = nil
+	s.req.Config.IgnoreServices = schema.StrList{"once"}
+
+	before := s.ids()
+	s.req.Config.ExtraArgs = schema.StrList{"--force-recreate"}
+	if resp = s.up(); len(resp.Recreated) != 3 || resp.Deployed.Dirty != "" {
+		t.Errorf("%v", resp.Recreated)
+	}
+	s.req.Config.ExtraArgs = schema.StrList{"--attach", "web"}
+	s.fails(schema.Invalid, "extra_args", "--attach")
+	s.req.Config.ExtraArgs = nil
+	s.req.Config.DestroyBeforeDeploy = true
+	s.up()
+	for name, id := range s.ids() {
+		if before[name] == id {
+			t.Errorf("%s was not destroyed", name)
+		}
+	}
+	s.req.Config.DestroyBeforeDeploy = false
+
+	old := s.req.Name
+	s.req.Config.ProjectName = old + "-renamed"
+	t.Cleanup(func() { dockertest.Wipe(t, s.engine, old+"-renamed") })
+	s.req.Last.Server = "ffffffffffffffffffffffff" // on another server the name may be somebody else's
+	s.up()
+	if len(s.containers(old)) != 3 {
+		t.Error("the project of another server's stack was taken down here")
+	}
+	s.req.Last.Project = old
+	s.up()
+	if len(s.containers(old)) != 0 || len(s.containers(old+"-renamed")) != 3 {
+		t.Error("the old project is still there")
+	}
+}
+
+func (s *stack) ids() map[string]string {
+	s.t.Helper()
+	list, err := s.engine.Containers(s.t.Context(), s.req.Name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, c := range list {
+		out[c.Name] = c.ID
+	}
+	return out
+}
+
+func TestSops(t *testing.T) {
+	s := newStack(t)
+	s.onHost(map[string]string{"compose.yaml": shows("DB_USER", "DB_PASS", "EXTRA")})
+	s.a.copy("secrets/testdata/app.sops.env", s.dir(".sops.env"))
+	s.fails(schema.NotFound, ".sops.env", "no age key on this host")
+	s.a.useKey() // counts without a restart
+	s.req.Config.PreDeploy.Command = "sops-decrypt.sh"
+	id, _, problem := s.try()
+	if problem != nil {
+		t.Fatal(problem.Text)
+	}
+	const secret = "p@ss word"
+	if got := s.log("web"); !strings.Contains(got, "DB_USER=app\n") || !strings.Contains(got, "DB_PASS="+secret) {
+		t.Error(got)
+	}
+	s.req.Config.Environment = "EXTRA = more\n"
+	s.up()
+	if got := s.log("web"); !strings.Contains(got, "DB_USER=app\n") || !strings.Contains(got, "EXTRA=more") {
+		t.Error(got)
+	}
+	leak := filepath.Join(t.TempDir(), "leak")
+	write(t, leak, secret+"$with\"quotes'and=eq")
+	s.req.Config.PreDeploy.Command = schema.FileText("/usr/local/bin/sops-decrypt.sh && echo ran > ran\ncat " + leak)
+	id, _, problem = s.try()
+	if problem != nil || read(t, s.dir("ran")) != "ran\n" {
+		t.Fatalf("%+v %q", problem, read(t, s.dir("ran")))
+	}
+	if text := s.text(id); strings.Contains(text, secret) || !strings.Contains(text, "decrypted .sops.env in memory") || !strings.Contains(text, "<DB_PASS>") {
+		t.Error(text)
+	}
+	noSecret(t, s.a.cfg.Data, secret)
+	if err := os.Chmod(s.a.cfg.AgeKeys[0], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.fails(schema.Denied, "chmod 600", s.a.cfg.AgeKeys[0])
+}
+
+func TestComposeWrapper(t *testing.T) {
+	s := newStack(t)
+	s.a.useKey()
+	s.onHost(map[string]string{"compose.yaml": shows("DB_USER", "DB_PASS")})
+	s.a.copy("secrets/testdata/app.sops.env", s.dir("enc", "app.env"))
+	s.req.Config.ComposeCmdWrapper = "nice -n 5 [[COMPOSE_COMMAND]]"
+	s.fails(schema.Unsupported, "compose_cmd_wrapper")
+	s.vars["FILE"] = schema.VariableValue{Value: "enc/app.env"}
+	s.req.Config.ComposeCmdWrapper = "sops exec-env [[FILE]] '[[COMPOSE_COMMAND]]'"
+	s.up()
+	if got := s.log("web"); !strings.Contains(got, "DB_USER=app\nDB_PASS=p@ss word$with\"quotes'and=eq\n") {
+		t.Error(got)
+	}
+}
+
+func TestNoSubmodules(t *testing.T) {
+	s := newSite(t)
+	lib := gittest.New(t).Repo("team/lib")
+	h := lib.Commit(map[string]string{"x": "1"}, "one")
+	s.repo.Change(gittest.Change{Files: map[string]string{".gitmodules": "[submodule \"lib\"]\n\tpath = lib\n\turl = " + lib.URL() + "\n"}, Modules: map[string]string{"lib": h}})
+	src := s.source()
+	src.Submodules = false
+	s.queue("c1", "", "repo.sync", schema.RepoSyncReq{Name: "app", Source: src})
+	if res := s.wait("c1"); res.Problem != nil || read(t, s.a.path("repos", "app", "lib", "x")) != "" {
+		t.Errorf("%+v", res.Problem)
+	}
+	src.Submodules = true
+	s.queue("c2", "", "repo.sync", schema.RepoSyncReq{Name: "app", Source: src})
+	if res := s.wait("c2"); res.Problem != nil || read(t, s.a.path("repos", "app", "lib", "x")) != "1" {
+		t.Errorf("%+v", res.Problem)
+	}
+}
+
+func TestStackVerbs(t *testing.T) {
+	s := newStack(t)
+	s.onHost(map[string]string{"compose.yaml": shows("A")})
+	s.up()
+	for i, step := range []struct{ verb, state string }{{"stop", "exited"}, {"start", "running"}, {"pause", "paused"}, {"unpause", "running"}, {"restart", "running"}, {"down", ""}} {
+		id := "do" + string(rune('a'+i))
+		zero := 0
+		s.queue(id, "", "stack.do", schema.StackDoReq{ID: s.req.ID, Name: s.req.Name, Project: s.req.Name, Verb: step.verb, StopTime: &zero})
+		var resp schema.StackDoResp
+		res := s.wait(id)
+		bustest.Eventually(t, 5*time.Second, step.verb, func() bool { return s.containers(s.req.Name)["web"] == step.state })
+		if res.Problem != nil || json.Unmarshal(res.Value, &resp) != nil || !slices.Equal(resp.Changed, []string{s.req.Name + "-web-1"}) {
+			t.Errorf("%s: %+v, %+v; %v", step.verb, res.Problem, resp, s.containers(s.req.Name))
+		}
+	}
+}
