@@ -89,7 +89,6 @@ type Verdict string
 // The verdicts on deliveries.
 const (
 	VerdictAccepted  Verdict = "accepted"  // started a run
-	VerdictCoalesced Verdict = "coalesced" // joined a run that had not begun yet
 	VerdictDuplicate Verdict = "duplicate" // the same delivery came before
 	VerdictIgnored   Verdict = "ignored"   // authentic, but nothing to do: the reason says why
 	VerdictRefused   Verdict = "refused"   // not authentic or not understood

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -140,24 +141,25 @@ func (s *Server) render(ctx context.Context) {
 			return
 		}
 		warm := s.hub.Warm()
-		for topic := range last {
-			if !slices.Contains(warm, topic) {
-				delete(last, topic)
-			}
-		}
+		maps.DeleteFunc(last, func(topic string, _ [sha256.Size]byte) bool { return !slices.Contains(warm, topic) })
 		for _, topic := range warm {
-			text, err := s.draw(ctx, topic)
-			if err != nil {
-				if schema.CodeOf(err) == schema.Internal && ctx.Err() == nil {
-					s.Log.Error("draw a page again", "page", topic, "err", err)
-				}
-				continue
-			}
-			if sum := sha256.Sum256(text); len(text) > 0 && last[topic] != sum {
-				last[topic] = sum
-				s.hub.Publish(topic, text)
-			}
+			s.redraw(ctx, topic, last)
 		}
+	}
+}
+
+// redraw sends a page that looks otherwise than last.
+func (s *Server) redraw(ctx context.Context, topic string, last map[string][sha256.Size]byte) {
+	text, err := s.draw(ctx, topic)
+	if err != nil {
+		if schema.CodeOf(err) == schema.Internal && ctx.Err() == nil {
+			s.Log.Error("draw a page again", "page", topic, "err", err)
+		}
+		return
+	}
+	if sum := sha256.Sum256(text); len(text) > 0 && last[topic] != sum {
+		last[topic] = sum
+		s.hub.Publish(topic, text)
 	}
 }
 

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -49,16 +50,16 @@ func (s *Server) output(w http.ResponseWriter, r *http.Request) error {
 		return nil // the browser is gone
 	}
 	o := &outputStream{s: s, r: r, run: run, out: out, seq: seq, next: map[string]int{}}
-	o.serve(reader)
+	o.serve(r.Context(), reader)
 	return nil
 }
 
-func (o *outputStream) serve(reader *live.Reader) {
-	if o.stored() != nil {
+func (o *outputStream) serve(ctx context.Context, reader *live.Reader) {
+	if o.stored(ctx) != nil {
 		return
 	}
-	if run, err := o.s.History.Run(o.r.Context(), o.run.ID); err == nil && run.State.Terminal() {
-		o.end()
+	if run, err := o.s.History.Run(ctx, o.run.ID); err == nil && run.State.Terminal() {
+		o.end(ctx)
 		return
 	}
 	beat := time.NewTicker(beats * time.Second)
@@ -66,12 +67,12 @@ func (o *outputStream) serve(reader *live.Reader) {
 	var last <-chan time.Time
 	for {
 		select {
-		case <-o.r.Context().Done():
+		case <-ctx.Done():
 			return
 		case <-o.s.hub.Done():
 			return
 		case <-last:
-			o.end()
+			o.end(ctx)
 			return
 		case <-beat.C:
 			if _, err := o.s.who(o.r); err != nil || o.out.Beat() != nil {
@@ -79,11 +80,11 @@ func (o *outputStream) serve(reader *live.Reader) {
 			}
 		case <-reader.C:
 			pieces, lost, ended := reader.Take()
-			if o.deliver(pieces, lost) != nil {
+			if o.deliver(ctx, pieces, lost) != nil {
 				return
 			}
 			if ended && last == nil {
-				last = time.After(o.patience())
+				last = time.After(o.patience(ctx))
 			}
 		}
 	}
@@ -91,8 +92,8 @@ func (o *outputStream) serve(reader *live.Reader) {
 
 // patience is how long lines are waited for that the run's record counts but
 // that have not come yet.
-func (o *outputStream) patience() time.Duration {
-	run, err := o.s.History.Run(o.r.Context(), o.run.ID)
+func (o *outputStream) patience(ctx context.Context) time.Duration {
+	run, err := o.s.History.Run(ctx, o.run.ID)
 	if err != nil {
 		return 0
 	}
@@ -104,9 +105,9 @@ func (o *outputStream) patience() time.Duration {
 	return 0
 }
 
-func (o *outputStream) deliver(pieces []live.Piece, lost bool) error {
+func (o *outputStream) deliver(ctx context.Context, pieces []live.Piece, lost bool) error {
 	if lost {
-		return o.stored()
+		return o.stored(ctx)
 	}
 	var frames [][]byte
 	for _, p := range pieces {
@@ -122,9 +123,9 @@ func (o *outputStream) deliver(pieces []live.Piece, lost bool) error {
 }
 
 // stored sends what the store holds after the position.
-func (o *outputStream) stored() error {
+func (o *outputStream) stored(ctx context.Context) error {
 	var frames [][]byte
-	for c, err := range o.s.History.Output(o.r.Context(), o.run.ID, o.seq) {
+	for c, err := range o.s.History.Output(ctx, o.run.ID, o.seq) {
 		if err != nil {
 			o.s.Log.Warn("read a run's output", "run", o.run.ID, "err", err)
 			return err
@@ -146,8 +147,8 @@ func (o *outputStream) stored() error {
 }
 
 // end sends what is left and says that no more will come.
-func (o *outputStream) end() {
-	if o.stored() == nil {
+func (o *outputStream) end(ctx context.Context) {
+	if o.stored(ctx) == nil {
 		_ = o.out.Send(live.Frame("", "end", []byte("end")))
 	}
 }

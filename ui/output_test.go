@@ -25,7 +25,7 @@ func stream(t *testing.T, url, last string) <-chan string {
 	}
 	r.AddCookie(&http.Cookie{Name: "berth_session", Value: uitest.Session})
 	r.Header.Set("Last-Event-ID", last)
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	resp, err := http.DefaultTransport.RoundTrip(r) //nolint:bodyclose // the reader below closes it
 	if err != nil {
 		t.Fatal(err)
 	}

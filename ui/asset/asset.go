@@ -49,7 +49,9 @@ func New(dir, styles fs.FS, layers []string) (*Set, error) {
 	if err != nil {
 		return s, s.readStyles(styles, layers)
 	}
-	var m struct{ Files map[string]entry }
+	var m struct {
+		Files map[string]entry `json:"files"`
+	}
 	if err := json.Unmarshal(text, &m); err != nil {
 		return nil, fmt.Errorf("read the browser bundle's manifest: %w", err)
 	}

@@ -231,16 +231,16 @@ func posted(f FormField, post url.Values) (value any, changed bool, err error) {
 }
 
 func postedCommand(f FormField, post url.Values) (any, bool, error) {
-	out, any := map[string]any{}, false
+	out, some := map[string]any{}, false
 	for _, sub := range f.Sub {
 		v, changed, err := posted(sub, post)
 		if err != nil {
 			return nil, false, err
 		}
 		out[strings.TrimPrefix(sub.Name, f.Name+".")] = v
-		any = any || changed
+		some = some || changed
 	}
-	return out, any, nil
+	return out, some, nil
 }
 
 func formPost(v ConfigView) string { return "/config/" + v.Kind + "/" + url.PathEscape(v.Name) }

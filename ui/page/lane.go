@@ -10,7 +10,7 @@ import (
 )
 
 // laneLink makes a lane with output of its own a link to it.
-func laneLink(v RunView, l laneView) templ.Attributes {
+func laneLink(l laneView) templ.Attributes {
 	if l.Href == "" {
 		return nil
 	}

@@ -91,13 +91,8 @@ type concern struct {
 func concerns(v OverviewView) []concern {
 	var out []concern
 	for _, s := range v.Servers {
-		m := part.ServerMark(s)
-		if m.State == part.Bad || m.State == part.Warn {
-			meta := "server"
-			if s.Waiting > 0 {
-				meta += ", " + part.Count(s.Waiting, "command") + " waiting"
-			}
-			out = append(out, concern{m.State, s.Resource.Name + " is " + m.Word, meta, where("server", s.Resource.Name), s.Since})
+		if c, ok := serverConcern(s); ok {
+			out = append(out, c)
 		}
 	}
 	for _, s := range v.Stacks {
@@ -128,6 +123,18 @@ func concerns(v OverviewView) []concern {
 		return out[i].At > out[j].At
 	})
 	return out
+}
+
+func serverConcern(s schema.ServerView) (concern, bool) {
+	m := part.ServerMark(s)
+	if m.State != part.Bad && m.State != part.Warn {
+		return concern{}, false
+	}
+	meta := "server"
+	if s.Waiting > 0 {
+		meta += ", " + part.Count(s.Waiting, "command") + " waiting"
+	}
+	return concern{m.State, s.Resource.Name + " is " + m.Word, meta, where("server", s.Resource.Name), s.Since}, true
 }
 
 func stackConcern(s schema.StackView) (concern, bool) {

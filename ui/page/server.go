@@ -102,7 +102,7 @@ func containerCount(s schema.ServerView) int {
 	return len(s.Status.Containers)
 }
 
-func serverTabs(v ServerPageView) []tab {
+func serverTabs() []tab {
 	return []tab{{"overview", "Overview", ""}, {"config", "Settings", ""}, {"toml", "TOML", ""}}
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/a-h/templ"
@@ -75,8 +76,8 @@ func standing(r *schema.Run) string {
 			return "stage " + part.Int(i+1) + " of " + part.Int(len(r.Stages)) + ", " + strings.ToLower(s.Name)
 		}
 	}
-	for i := len(r.Steps) - 1; i >= 0; i-- {
-		if s := r.Steps[i]; !s.State.Terminal() {
+	for _, s := range slices.Backward(r.Steps) {
+		if !s.State.Terminal() {
 			if s.Note != "" {
 				return s.Note
 			}

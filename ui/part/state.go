@@ -187,7 +187,7 @@ func VerdictMark(v schema.Verdict) Mark {
 	switch v {
 	case schema.VerdictAccepted:
 		return Mark{OK, string(v)}
-	case schema.VerdictCoalesced, schema.VerdictDuplicate, schema.VerdictIgnored:
+	case schema.VerdictDuplicate, schema.VerdictIgnored:
 		return Mark{Idle, string(v)}
 	case schema.VerdictRefused:
 		return Mark{Bad, string(v)}

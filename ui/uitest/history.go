@@ -166,5 +166,5 @@ func (h homelab) deliveries() {
 	add("d2", schema.VerdictIgnored, "branch renovate/nginx is not main", 9*time.Minute, "")
 	add("d3", schema.VerdictDuplicate, "the same delivery came 2 s before", 2*time.Hour, "")
 	add("d4", schema.VerdictRefused, "the signature does not fit the secret", 3*time.Hour, "")
-	add("d5", schema.VerdictCoalesced, "joined run that had not begun yet", 26*time.Hour, id("old2"))
+	add("d5", schema.VerdictAccepted, "started run", 26*time.Hour, id("old2"))
 }
