@@ -24,7 +24,7 @@ import (
 )
 
 // version is set when the program is built for a release.
-var version = "dev" //nolint:gochecknoglobals // the linker can set nothing else
+var version = "dev" // the linker can set nothing else
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -51,7 +51,7 @@ type program struct {
 // run does what args say and returns the exit code.
 func run(ctx context.Context, args []string, w world) int {
 	p := &program{world: w}
-	root := p.root()
+	root := p.root() //nolint:contextcheck // cobra hands each command the context
 	root.SetArgs(args)
 	root.SetIn(w.in)
 	root.SetOut(w.out)

@@ -243,7 +243,7 @@ func findRequest(rows []offered, name string) (offered, error) {
 func bind(r offered, in typed) (map[string]any, error) {
 	out := map[string]any{}
 	for name, values := range in.named {
-		at := slices.IndexFunc(r.Params, func(q api.Param) bool { return q.Name == name || contains(q.Aliases, name) })
+		at := slices.IndexFunc(r.Params, func(q api.Param) bool { return q.Name == name || slices.Contains(q.Aliases, name) })
 		if at < 0 {
 			return nil, schema.Errorf(schema.Invalid, "%s has no parameter --%s", kebab(r.Name), strings.ReplaceAll(name, "_", "-"))
 		}

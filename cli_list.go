@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,20 +16,21 @@ import (
 
 // item is a resource in a list, of any kind.
 type item struct {
-	ID, Name string
-	Tags     []string
-	Info     struct {
-		State    string
+	ID   string   `json:"id"`
+	Name string   `json:"name"`
+	Tags []string `json:"tags"`
+	Info struct {
+		State    string `json:"state"`
 		Server   string `json:"server_name"`
-		Status   string
-		Version  string
-		Repo     string
-		Branch   string
+		Status   string `json:"status"`
+		Version  string `json:"version"`
+		Repo     string `json:"repo"`
+		Branch   string `json:"branch"`
 		Hash     string `json:"cloned_hash"`
 		Deployed string `json:"deployed_hash"`
-		Stages   int
-		LastRun  int64 `json:"last_run_at"`
-	}
+		Stages   int    `json:"stages"`
+		LastRun  int64  `json:"last_run_at"`
+	} `json:"info"`
 }
 
 // kindTable is a kind that can be listed.
@@ -67,7 +69,7 @@ func (p *program) listCommand() *cobra.Command {
 				return p.listVariables(c.Context())
 			}
 			for i, k := range kindTables() {
-				if len(args) == 1 && args[0] != k.kind && !contains(k.aliases, args[0]) {
+				if len(args) == 1 && args[0] != k.kind && !slices.Contains(k.aliases, args[0]) {
 					continue
 				}
 				if err := p.list(c.Context(), k, tags, len(args) == 0 && i > 0); err != nil {
@@ -84,6 +86,7 @@ func (p *program) listCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringSliceVarP(&tags, "tag", "t", nil, "only those with the tag")
+	c.Flags().BoolP("all", "a", true, "in whatever state; accepted for scripts, it is always so")
 	return c
 }
 

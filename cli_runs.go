@@ -85,8 +85,8 @@ func updates(raw json.RawMessage) ([]api.Update, error) {
 		return []api.Update{one}, nil
 	}
 	var items []struct {
-		Status string
-		Data   json.RawMessage
+		Status string          `json:"status"`
+		Data   json.RawMessage `json:"data"`
 	}
 	if err := json.Unmarshal(raw, &items); err != nil {
 		return nil, nil //nolint:nilerr // it started nothing: the answer is for the user as it is
@@ -96,8 +96,10 @@ func updates(raw json.RawMessage) ([]api.Update, error) {
 	for _, i := range items {
 		var u api.Update
 		var bad struct {
-			Name  string
-			Error struct{ Error string }
+			Name  string `json:"name"`
+			Error struct {
+				Error string `json:"error"`
+			} `json:"error"`
 		}
 		if i.Status == "Ok" && json.Unmarshal(i.Data, &u) == nil {
 			out = append(out, u)

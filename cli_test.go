@@ -7,123 +7,15 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/spf13/pflag"
 
 	"berth/core"
 	"berth/schema"
 )
-
-// envOf is an environment of NAME=value.
-func envOf(kv ...string) (func(string) string, []string) {
-	return func(name string) string {
-		for _, e := range kv {
-			if k, v, _ := strings.Cut(e, "="); k == name {
-				return v
-			}
-		}
-		return ""
-	}, kv
-}
-
-func write(t *testing.T, name, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// loadCore reads the settings of core.
-func loadCore(t *testing.T, args, kv []string) (core.Config, error) {
-	t.Helper()
-	var c core.Config
-	s := coreSettings(&c)
-	fs := pflag.NewFlagSet("core", pflag.ContinueOnError)
-	s.flags(fs)
-	if err := fs.Parse(args); err != nil {
-		t.Fatal(err)
-	}
-	env, environ := envOf(append(kv, "HOME=/nonexistent")...)
-	return c, s.load(fs, env, environ)
-}
-
-func TestPrecedence(t *testing.T) {
-	file := write(t, "berth.toml", `
-listen = ":1"
-title = "from the file"
-sync = "100ms"
-trusted_proxy = ["10.0.0.0/8", "192.0.2.1"]
-webhook_secret = "from the file"
-
-[[git_provider]]
-domain = "git.example"
-https = false
-accounts = [{ username = "ada", token = "t0ken" }]
-`)
-	secret := write(t, "secret", "from a secret's file\n")
-	c, err := loadCore(t, []string{"--config", file, "--listen", ":3"}, []string{
-		"BERTH_LISTEN=:2", "KOMODO_WEBHOOK_SECRET_FILE=" + secret, "BERTH_ALLOW_PLAINTEXT=true", "KOMODO_INIT_ADMIN_USERNAME=ada", "KOMODO_TITLE=from the environment",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := core.Config{
-		Data: "/var/lib/berth", Listen: ":3", Title: "from the environment", Sync: 100 * time.Millisecond, AllowPlaintext: true,
-		WebhookSecret: "from a secret's file", AdminUsername: "ada",
-		Proxies:  []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
-		Accounts: core.Accounts{Git: []core.Account{{Provider: "git.example", Username: "ada", Token: "t0ken", HTTP: true}}},
-	}
-	if d := cmp.Diff(want, c, cmpopts.EquateComparable(netip.Prefix{}), cmpopts.IgnoreFields(core.Config{}, "Log", "Ready")); d != "" {
-		t.Error(d)
-	}
-}
-
-func TestBadConfiguration(t *testing.T) {
-	for name, c := range map[string]struct {
-		file string
-		env  []string
-		want string
-	}{
-		"unknown key":         {file: "\nlissten = ':1'\n", want: "berth.toml:2: lissten: unknown key: did you mean listen?"},
-		"unknown table":       {file: "[[git_providers]]\ndomain='x'\n", want: "berth.toml:1: git_providers: unknown key: did you mean git_provider?"},
-		"unknown nested key":  {file: "[[git_provider]]\ndomain='x'\ntoken='y'\n", want: `berth.toml:1: git_provider: unknown key "token"`},
-		"duplicate key":       {file: "listen=':1'\nlisten=':2'\n", want: "berth.toml:2"},
-		"not TOML":            {file: "listen\n", want: "berth.toml:1"},
-		"wrong type":          {file: "listen = 5\n", want: "want a text"},
-		"bad sync":            {file: "sync = 'never'\n", want: `berth.toml:1: sync: "never": want "always" or a time`},
-		"bad proxy":           {env: []string{"BERTH_TRUSTED_PROXY=lan"}, want: `BERTH_TRUSTED_PROXY: "lan"`},
-		"bad bool":            {env: []string{"BERTH_ALLOW_PLAINTEXT=yep"}, want: "want true or false"},
-		"misspelt variable":   {env: []string{"BERTH_WEBHOOK_SECRT=x"}, want: "did you mean BERTH_WEBHOOK_SECRET?"},
-		"value and its file":  {env: []string{"BERTH_WEBHOOK_SECRET=x", "BERTH_WEBHOOK_SECRET_FILE=y"}, want: "both set"},
-		"missing secret file": {env: []string{"BERTH_WEBHOOK_SECRET_FILE=/nonexistent"}, want: "BERTH_WEBHOOK_SECRET_FILE"},
-		"missing config file": {env: []string{"BERTH_CONFIG=/nonexistent.toml"}, want: "/nonexistent.toml"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			env := c.env
-			if c.file != "" {
-				env = append(env, "BERTH_CONFIG="+write(t, "berth.toml", c.file))
-			}
-			_, err := loadCore(t, nil, env)
-			if err == nil || !strings.Contains(err.Error(), c.want) || schema.CodeOf(err) != schema.Invalid {
-				t.Errorf("error %v, want %q", err, c.want)
-			}
-		})
-	}
-	if _, err := loadCore(t, nil, []string{"BERTH_PORT_9120_TCP=x", "BERTH_SERVICE_HOST=y", "BERTH_HOST=z", "BERTH_OF_MY_OWN=1"}); err != nil {
-		t.Errorf("what others put into the environment: %v", err)
-	}
-}
 
 // station is a core that command lines are run against.
 type station struct {
@@ -376,43 +268,6 @@ func TestApplyNamesTheMistake(t *testing.T) {
 	_, _, errs = s.do("apply", "--plan", write(t, "odd.toml", "[[stack]]\nname = \"a\"\nconfig.brunch = \"b\"\n"))
 	if !strings.Contains(errs, "warning: ") || !strings.Contains(errs, "did you mean branch") {
 		t.Error(errs)
-	}
-}
-
-func TestClientConfigIsStrict(t *testing.T) {
-	s := &station{t: t, home: t.TempDir()}
-	dir := filepath.Join(s.home, ".config", "berth")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for text, want := range map[string]string{
-		"host = \"x\"\nkye = \"y\"\n":     "cli.toml:2: kye: unknown key",
-		"host = \"x\"\nhost = \"y\"\n":    "cli.toml:2",
-		"host = \"http://127.0.0.1:1\"\n": "berth login",
-	} {
-		if err := os.WriteFile(filepath.Join(dir, "cli.toml"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, _, errs := s.do("list"); !strings.Contains(errs, want) {
-			t.Errorf("%q: %s", text, errs)
-		}
-	}
-}
-
-func TestKomodosOwnConfigIsRead(t *testing.T) {
-	env, environ := envOf("HOME=" + t.TempDir())
-	p := &program{world: world{env: env, environ: environ}}
-	dir := home(env, "komodo")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	text := "default_profile = \"h\"\ntable_borders = \"Horizontal\"\n[[profile]]\nname = \"home\"\naliases = [\"h\"]\nhost = \"https://komodo.lan\"\nkey = \"K_x_K\"\nsecret = \"S_x_S\"\n"
-	if err := os.WriteFile(filepath.Join(dir, "komodo.cli.toml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	a, err := p.account()
-	if err != nil || a.Host != "https://komodo.lan" || a.Key != "K_x_K" || a.Secret != "S_x_S" {
-		t.Errorf("%+v %v", a, err)
 	}
 }
 
