@@ -81,10 +81,13 @@ func (b builder) bundle() (*manifest, error) {
 func (m *manifest) add(meta string) error {
 	var in struct {
 		Outputs map[string]struct {
-			EntryPoint string
-			Imports    []struct{ Path, Kind string }
-			Inputs     map[string]struct{ BytesInOutput int }
-		}
+			EntryPoint string `json:"entryPoint"`
+			Imports    []struct {
+				Path string `json:"path"`
+				Kind string `json:"kind"`
+			} `json:"imports"`
+			Inputs map[string]struct{} `json:"inputs"`
+		} `json:"outputs"`
 	}
 	if err := json.Unmarshal([]byte(meta), &in); err != nil {
 		return err

@@ -113,7 +113,10 @@ func (b builder) licences(packages map[string]bool) ([]byte, error) {
 	var out bytes.Buffer
 	for _, n := range list {
 		dir := filepath.Join(b.ui, "node_modules", n)
-		var pkg struct{ Version, License string }
+		var pkg struct {
+			Version string `json:"version"`
+			License string `json:"license"`
+		}
 		text, err := os.ReadFile(filepath.Join(dir, "package.json"))
 		if err == nil {
 			err = json.Unmarshal(text, &pkg)

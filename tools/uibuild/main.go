@@ -8,6 +8,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -30,7 +32,9 @@ func main() {
 	flag.Parse()
 	abs, err := filepath.Abs(*root)
 	if err == nil {
-		err = run(builder{root: abs, ui: filepath.Join(abs, "ui"), out: filepath.Join(abs, "ui", "static"), log: os.Stderr}, *force)
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		err = run(ctx, builder{root: abs, ui: filepath.Join(abs, "ui"), out: filepath.Join(abs, "ui", "static"), log: os.Stderr}, *force)
+		stop()
 	}
 	if err == nil {
 		return
@@ -54,7 +58,7 @@ type builder struct {
 	log           io.Writer
 }
 
-func run(b builder, force bool) error {
+func run(ctx context.Context, b builder, force bool) error {
 	start := time.Now()
 	key, err := b.inputs()
 	if err != nil {
@@ -63,7 +67,7 @@ func run(b builder, force bool) error {
 	if old, err := readManifest(b.out); err == nil && old.Inputs == key && !force {
 		return nil
 	}
-	if err := b.packages(); err != nil {
+	if err := b.packages(ctx); err != nil {
 		return err
 	}
 	m, err := b.bundle()
@@ -84,7 +88,7 @@ func run(b builder, force bool) error {
 }
 
 // packages brings node_modules to what the lock says, if it is not there yet.
-func (b builder) packages() error {
+func (b builder) packages(ctx context.Context) error {
 	lock, err := os.ReadFile(filepath.Join(b.ui, "package-lock.json"))
 	if err != nil {
 		return err
@@ -99,7 +103,7 @@ func (b builder) packages() error {
 	if err != nil {
 		return &missingError{"npm is not installed. Install Node.js with npm 9 or newer (Debian: apt-get install npm) and run `go tool task gen` again"}
 	}
-	cmd := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+	cmd := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 	cmd.Dir = b.ui
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return &missingError{fmt.Sprintf("npm ci: %v\n%s", err, strings.TrimSpace(string(out)))}

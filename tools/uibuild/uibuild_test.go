@@ -27,7 +27,7 @@ func tree(t *testing.T, files map[string]string) builder {
 func TestWithoutNpm(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	b := tree(t, map[string]string{"package-lock.json": "{}"})
-	err := run(b, false)
+	err := run(t.Context(), b, false)
 	if m, ok := errors.AsType[*missingError](err); !ok || !strings.Contains(m.text, "npm is not installed") {
 		t.Errorf("got %v", err)
 	}
