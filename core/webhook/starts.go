@@ -49,6 +49,52 @@ func (s *starts) pop() (pending, bool) {
 	return p, true
 }
 
+// calmWait is how long the start of a run lets deliveries that are being taken in
+// go first.
+const calmWait = 50 * time.Millisecond
+
+// doorway counts the deliveries that are being taken in: their senders wait for
+// the disk that starting runs would keep busy.
+type doorway struct {
+	mu    sync.Mutex
+	n     int
+	empty chan struct{} // closed when n falls to 0; nil while it is 0
+}
+
+func (d *doorway) enter() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.n++; d.n == 1 {
+		d.empty = make(chan struct{})
+	}
+}
+
+func (d *doorway) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.n--; d.n == 0 {
+		close(d.empty)
+		d.empty = nil
+	}
+}
+
+// calm returns when nobody is in the doorway, or after calmWait.
+func (d *doorway) calm(ctx context.Context) {
+	d.mu.Lock()
+	empty := d.empty
+	d.mu.Unlock()
+	if empty == nil {
+		return
+	}
+	limit := time.NewTimer(calmWait)
+	defer limit.Stop()
+	select {
+	case <-empty:
+	case <-limit.C:
+	case <-ctx.Done():
+	}
+}
+
 // Run starts what is accepted until ctx ends, beginning with what an earlier
 // process accepted and did not start.
 func (h *Handler) Run(ctx context.Context) error {
@@ -91,6 +137,9 @@ func (h *Handler) startAll(ctx context.Context) uint64 {
 	var last uint64
 	for {
 		p, ok := h.starts.pop()
+		if ok {
+			h.door.calm(ctx)
+		}
 		if !ok || h.start(ctx, p) != nil {
 			return last
 		}

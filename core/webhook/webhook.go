@@ -68,6 +68,7 @@ type Handler struct {
 	mux    *http.ServeMux
 	starts *starts
 	minor  *minor
+	door   doorway
 	order  sync.Mutex // see accept
 }
 
@@ -92,6 +93,8 @@ type Answer struct {
 }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) {
+	h.door.enter()
+	defer h.door.leave()
 	began := time.Now()
 	d := schema.Delivery{
 		Received: began.UnixMilli(), From: h.cfg.Peer(r), Provider: r.PathValue("provider"), Path: clip(r.URL.EscapedPath(), 500),
