@@ -21,9 +21,6 @@ func (a *Agent) stackUp(ctx context.Context, j *Job, req schema.StackUpReq) (sch
 	if err == nil && !done {
 		err = d.up(ctx, plan)
 	}
-	for i, w := range d.resp.Warnings {
-		d.resp.Warnings[i] = j.mask.Mask(w)
-	}
 	return d.resp, err
 }
 
@@ -85,7 +82,7 @@ func (d *deployment) compare(ctx context.Context, plan *compose.Plan) (unchanged
 func (d *deployment) pull(ctx context.Context, plan *compose.Plan) error {
 	phases, warnings, err := d.a.deploy.Pull(ctx, plan, d.job.out.add)
 	d.job.took(phases)
-	d.resp.Warnings = append(d.resp.Warnings, warnings...)
+	d.warn(warnings...)
 	return err
 }
 
@@ -105,7 +102,7 @@ func (d *deployment) up(ctx context.Context, plan *compose.Plan) error {
 	res, err := d.a.deploy.Up(ctx, plan, d.job.out.add)
 	d.job.took(res.Phases)
 	d.resp.Recreated = res.Recreated
-	d.resp.Warnings = append(d.resp.Warnings, res.Warnings...)
+	d.warn(res.Warnings...)
 	if err != nil {
 		return err
 	}
@@ -119,6 +116,13 @@ func (d *deployment) up(ctx context.Context, plan *compose.Plan) error {
 	return d.hook(ctx, "post_deploy", cfg.PostDeploy)
 }
 
+// warn adds to what the answer warns of.
+func (d *deployment) warn(texts ...string) {
+	for _, text := range texts {
+		d.resp.Warnings = append(d.resp.Warnings, d.job.mask.Mask(text))
+	}
+}
+
 // restart restarts the services whose config files changed and want that.
 func (d *deployment) restart(ctx context.Context, plan *compose.Plan, res compose.Result) error {
 	services := d.restarts(res)
@@ -127,7 +131,7 @@ func (d *deployment) restart(ctx context.Context, plan *compose.Plan, res compos
 	}
 	return d.job.phase(ctx, "restart", func(ctx context.Context) (string, error) {
 		_, warnings, err := d.a.deploy.Do(ctx, plan.Project(), compose.Restart, compose.DoOptions{Services: services, StopTimeout: d.req.StopTime}, d.job.out.add)
-		d.resp.Warnings = append(d.resp.Warnings, warnings...)
+		d.warn(warnings...)
 		return strings.Join(services, ", "), err
 	})
 }

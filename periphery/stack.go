@@ -102,7 +102,7 @@ func (d *deployment) source(ctx context.Context) error {
 	}
 	d.resp.Commit = resp.CommitInfo
 	if len(resp.Drift) > 0 {
-		d.resp.Warnings = append(d.resp.Warnings, fmt.Sprintf("local edits of %s were overwritten", strings.Join(resp.Drift, ", ")))
+		d.warn(fmt.Sprintf("local edits of %s were overwritten", strings.Join(resp.Drift, ", ")))
 	}
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package periphery
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"berth/bus"
@@ -42,7 +43,7 @@ func on[Req, Resp any](_ schema.Job[Req, Resp], do func(context.Context, *Job, R
 	v := verb{do: func(ctx context.Context, job *Job, args json.RawMessage) (json.RawMessage, error) {
 		var req Req
 		if err := json.Unmarshal(args, &req); err != nil {
-			return nil, schema.Wrap(schema.Invalid, err, "read the command: %v", err)
+			return nil, unreadable(err)
 		}
 		resp, err := do(ctx, job, req)
 		if err != nil {
@@ -66,4 +67,13 @@ func on[Req, Resp any](_ schema.Job[Req, Resp], do func(context.Context, *Job, R
 		return data, found, err
 	}
 	return v
+}
+
+// unreadable is the error of a command whose arguments are not what the verb takes.
+func unreadable(err error) error {
+	var known *schema.Error
+	if errors.As(err, &known) { // says itself what is wrong
+		return schema.Wrap(schema.Invalid, err, "read the command")
+	}
+	return schema.Wrap(schema.Invalid, err, "read the command: %v", err)
 }
