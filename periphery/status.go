@@ -93,9 +93,33 @@ func (a *Agent) tell(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		case <-a.refresh:
-			if bus.Sleep(ctx, 200*time.Millisecond) != nil { // events come in bursts
-				return nil
-			}
+			a.calm(ctx)
+		}
+	}
+}
+
+const (
+	calmFor = 200 * time.Millisecond // without a change: the burst is over
+	calmMax = time.Second            // how long a status may be late
+)
+
+// calm lets a burst of changes pass: who works on containers has the engine for
+// himself meanwhile.
+func (a *Agent) calm(ctx context.Context) {
+	limit := time.NewTimer(calmMax)
+	defer limit.Stop()
+	quiet := time.NewTimer(calmFor)
+	defer quiet.Stop()
+	for {
+		select {
+		case <-a.refresh:
+			quiet.Reset(calmFor)
+		case <-quiet.C:
+			return
+		case <-limit.C:
+			return
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -25,7 +26,15 @@ const DefaultHost = "unix:///var/run/docker.sock"
 type Client struct {
 	host string
 	api  *client.Client
+
+	mu    sync.Mutex // guards what follows
+	info  schema.EngineInfo
+	asked time.Time // when the engine said info
 }
+
+// infoAge is how long an engine that answers is taken for the version it was: to
+// say its version it starts two programs, which takes it ten milliseconds.
+const infoAge = 5 * time.Minute
 
 // Open prepares a client for the engine at host ("unix:///var/run/docker.sock",
 // "tcp://10.0.0.7:2375"; empty is DefaultHost). It does not connect: an engine
@@ -57,15 +66,40 @@ func (c *Client) Ping(ctx context.Context) error {
 	return c.Explain(err, "ask Docker engine")
 }
 
-// Info returns the engine's version, or in Error why there is none.
+// Info returns the engine's version, or in Error why there is none. An engine
+// that was replaced without a moment's silence is noticed after infoAge.
 func (c *Client) Info(ctx context.Context) schema.EngineInfo {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	if info, ok := c.known(ctx); ok {
+		return info
+	}
 	v, err := c.api.ServerVersion(ctx, client.ServerVersionOptions{})
 	if err != nil {
 		return schema.EngineInfo{Error: schema.SafeText(c.Explain(err, "ask Docker engine"))}
 	}
-	return schema.EngineInfo{Version: v.Version, API: v.APIVersion}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.info, c.asked = schema.EngineInfo{Version: v.Version, API: v.APIVersion}, time.Now()
+	return c.info
+}
+
+// known returns what the engine said not long ago, if it answers still.
+func (c *Client) known(ctx context.Context) (schema.EngineInfo, bool) {
+	c.mu.Lock()
+	info, fresh := c.info, time.Since(c.asked) < infoAge
+	c.mu.Unlock()
+	if !fresh {
+		return info, false
+	}
+	p, err := c.api.Ping(ctx, client.PingOptions{})
+	if err == nil && p.APIVersion == info.API {
+		return info, true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = time.Time{}
+	return info, false
 }
 
 // Explain gives err, an answer of the engine, a code and a text that a user may
