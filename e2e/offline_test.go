@@ -86,6 +86,7 @@ func deployedOnce(t *testing.T, h *homelab.Homelab, push, commit string, since t
 	t.Helper()
 	r := h.Ended(t, push, minute)
 	c := h.Children(t, push)["dispatcharr"]
+	quick(t, h, r)
 	if r.State != "succeeded" || c.State != "succeeded" || c.Commit != commit {
 		t.Errorf("the newest push ended otherwise (commit %s, want %s):\n%s", c.Commit, commit, h.Tree(t, r, ""))
 	}
