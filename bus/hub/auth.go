@@ -145,6 +145,18 @@ func responses(p Permissions) *server.ResponsePermission {
 	return &server.ResponsePermission{MaxMsgs: p.Responses, Expires: p.ResponsesFor}
 }
 
+// loggedIn returns whose key it is that is connected.
+func (a *authenticator) loggedIn(nkey string) (Identity, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range a.logins {
+		if id.NKey == nkey {
+			return id, true
+		}
+	}
+	return Identity{}, false
+}
+
 func (a *authenticator) forget(cid uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -159,7 +159,7 @@ func (h *Hub) serve() error {
 	h.srv, h.auth.srv = srv, srv
 	h.proxy = newProxy(h.opts.MaxLogins, h.opts.Log)
 	h.auth.decided = h.proxy.loggedIn
-	h.log = &serverLog{log: h.opts.Log}
+	h.log = &serverLog{log: h.opts.Log, who: h.auth.loggedIn}
 	srv.SetLoggerV2(h.log, false, false, false)
 	srv.Start()
 	if !srv.ReadyForConnections(startWait) || h.log.fatal.Load() != nil {

@@ -13,6 +13,7 @@ import (
 // serverLog takes the server's log lines into slog.
 type serverLog struct {
 	log   *slog.Logger
+	who   func(nkey string) (Identity, bool) // of a connection that is up; may be nil
 	limit limiter
 	fatal atomic.Pointer[string]
 }
@@ -54,7 +55,23 @@ func (l *serverLog) line(level slog.Level, format string, v []any) {
 	if level > slog.LevelDebug && !l.limit.allow() {
 		return
 	}
-	l.log.Log(nil, level, "nats", "text", text) //nolint:staticcheck // the server's callbacks have no context
+	l.log.Log(nil, level, "nats", "text", l.named(text)) //nolint:staticcheck // the server's callbacks have no context
+}
+
+// named says who a line is about, which the server knows by his key only: whoever
+// tries what he may not is to be found in the log by his id.
+func (l *serverLog) named(text string) string {
+	const mark = "/nkey:"
+	at := strings.Index(text, mark)
+	if at < 0 || l.who == nil {
+		return text
+	}
+	key, _, _ := strings.Cut(text[at+len(mark):], `"`)
+	id, known := l.who(key)
+	if !known {
+		return text
+	}
+	return strings.Replace(text, mark+key, fmt.Sprintf("/%s:%s", id.Kind, id.ID), 1)
 }
 
 // limiter lets 60 lines a minute pass, so that a storm does not fill the log.
