@@ -70,6 +70,7 @@ type Agent struct {
 	started time.Time
 	log     *slog.Logger
 	nudge   chan struct{} // commands may wait
+	refused chan error    // by core: the key or the token
 	refresh chan struct{} // the status is worth sending
 	results chan struct{} // a result waits to be reported
 
@@ -115,6 +116,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return a.work(gctx) })
 	g.Go(func() error { return a.watchEngine(gctx) })
 	g.Go(func() error { return a.tell(gctx) })
+	g.Go(func() error { return a.heedRefusals(gctx) })
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
 		return err
 	}
@@ -141,6 +143,7 @@ func open(cfg Config) (*Agent, error) {
 	a := &Agent{
 		cfg: cfg, log: cfg.Log, started: time.Now(), git: git.New(cfg.Log), hand: map[string]inHand{}, gone: map[string]bool{},
 		nudge: make(chan struct{}, 1), refresh: make(chan struct{}, 1), results: make(chan struct{}, 1),
+		refused: make(chan error, 1),
 	}
 	a.verbs = a.verbList()
 	if err := a.load(); err != nil {
@@ -224,7 +227,6 @@ func (a *Agent) connect(ctx context.Context) error {
 		return err
 	}
 	hostname, _ := os.Hostname() // only a label
-	refused := make(chan error, 1)
 	a.conn, err = bus.Dial(ctx, bus.Options{
 		URL: a.join.Core, Seed: seed, Agent: a.join.Server, Token: a.cfg.Token, Pin: a.join.Pin, Name: "berth periphery " + hostname,
 		Metadata:  map[string]string{"host": hostname, "version": a.cfg.Version, "agent": a.join.Server},
@@ -232,7 +234,7 @@ func (a *Agent) connect(ctx context.Context) error {
 		OnConnect: func(*bus.Conn) { a.poke(a.nudge); a.poke(a.refresh); a.poke(a.results) },
 		OnRefused: func(err error) {
 			select {
-			case refused <- err:
+			case a.refused <- err:
 			default:
 			}
 		},
@@ -240,13 +242,30 @@ func (a *Agent) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.prove(ctx, refused)
+	return a.prove(ctx)
+}
+
+// heedRefusals says until ctx ends what it means that core refuses an agent that
+// has been connected. It goes on trying: only core knows whether that is for good.
+func (a *Agent) heedRefusals(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-a.refused:
+			a.sayRefused(err)
+		}
+	}
+}
+
+func (a *Agent) sayRefused(err error) {
+	a.log.Error("core refuses this agent: its key was revoked, or core is another; join again with a new token", "core", a.join.Core, "err", err)
 }
 
 // prove waits for the first connection and checks core's identity over it. A core
 // that refuses the key is fatal only while a token is given: otherwise it may be
 // one that has not caught up.
-func (a *Agent) prove(ctx context.Context, refused <-chan error) error {
+func (a *Agent) prove(ctx context.Context) error {
 	connected := make(chan error, 1)
 	go func() { connected <- a.conn.Wait(ctx) }()
 	for {
@@ -256,12 +275,12 @@ func (a *Agent) prove(ctx context.Context, refused <-chan error) error {
 				return err
 			}
 			return a.verify(ctx)
-		case err := <-refused:
+		case err := <-a.refused:
 			if a.cfg.Token != "" {
 				return schema.Wrap(schema.Denied, err, "core at %s refuses this agent: the token was used, has expired, or is not of this core: "+
 					"make a new one with `berth server join-token NAME`", hostOf(a.join.Core))
 			}
-			a.log.Error("core refuses this agent: its key was revoked, or core is another; join again with a new token", "core", a.join.Core, "err", err)
+			a.sayRefused(err)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
