@@ -1,8 +1,8 @@
 #!/bin/sh
 # Gives a bare Debian machine what tests and demo need, from Debian's own archive.
 #
-#   .ci/bare.sh [--dry-run] engine chromium node gcc    install what is missing
-#   .ci/bare.sh start-engine                            install, start and await a Docker engine
+#   .ci/bare.sh [--dry-run] engine chromium node gcc curl    install what is missing
+#   .ci/bare.sh start-engine                                 install, start and await a Docker engine
 #
 # May be called any number of times: what is there already is left alone.
 set -eu
@@ -125,6 +125,10 @@ node() {
 	have npm || apt_install nodejs npm
 }
 
+curl_() {
+	have curl || apt_install curl ca-certificates
+}
+
 gcc_() {
 	have gcc || apt_install gcc libc6-dev
 }
@@ -162,7 +166,7 @@ start_engine() {
 
 [ "${1:-}" = --dry-run ] && { dry=1; shift; }
 goals="$*"
-[ $# -gt 0 ] || die "usage: $0 [--dry-run] [engine] [chromium] [node] [gcc] [start-engine]"
+[ $# -gt 0 ] || die "usage: $0 [--dry-run] [engine] [chromium] [node] [gcc] [curl] [start-engine]"
 have apt-get || die "this machine has no apt-get: install a Docker engine (docker.io), chromium, nodejs and gcc by hand"
 # One at a time: test programs that run side by side all ask for the same.
 if [ "$(id -u)" = 0 ] && have flock; then
@@ -173,7 +177,8 @@ for goal in "$@"; do
 	case $goal in
 	engine | chromium | node) "$goal" ;;
 	gcc) gcc_ ;;
+	curl) curl_ ;;
 	start-engine) start_engine ;;
-	*) die "unknown goal \"$goal\": engine, chromium, node, gcc, start-engine" ;;
+	*) die "unknown goal \"$goal\": engine, chromium, node, gcc, curl, start-engine" ;;
 	esac
 done
