@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
@@ -53,13 +54,13 @@ func ignore(t Target, p push, run, branch string) string {
 	case branch == AnyBranch && t.Kind == "procedure":
 		return ""
 	case p.Event != "push" && p.Event != "tag":
-		return "event: " + first(p.Event, "unknown") + " is not a push; send push events only"
+		return "event: " + cmp.Or(p.Event, "unknown") + " is not a push; send push events only"
 	case strings.HasPrefix(p.Ref, "refs/tags/") || p.Event == "tag":
 		return "tag: " + p.Ref + " is not a branch"
 	case p.Ref == "":
 		return "branch: the push names no ref"
 	case p.Branch() != branch:
-		return "branch: pushed " + first(p.Branch(), p.Ref) + ", listening to " + branch
+		return "branch: pushed " + cmp.Or(p.Branch(), p.Ref) + ", listening to " + branch
 	case run == refresh:
 		return "refresh: nothing to do, Berth looks commits up by itself; use …/deploy to deploy"
 	}

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -96,13 +97,13 @@ func read(h http.Header, body []byte) (push, error) {
 	if err := json.Unmarshal(text, &in); err != nil {
 		return p, schema.Errorf(schema.Invalid, "the body is not a JSON object: %v", err)
 	}
-	p.Ref, p.Commit = in.Ref, first(in.After, in.CheckedOut)
+	p.Ref, p.Commit = in.Ref, cmp.Or(in.After, in.CheckedOut)
 	p.Deleted = in.Deleted || strings.Trim(in.After, "0") == "" && len(in.After) >= len(zeroCommit)
 	if p.Deleted {
 		p.Commit = ""
 	}
-	p.Repo = first(in.Repository.FullName, in.Project.Path)
-	p.By = first(in.Pusher.Login, in.Pusher.Username, in.Pusher.Name, in.UserLogin, in.UserName, in.Sender.Login, in.Sender.Username)
+	p.Repo = cmp.Or(in.Repository.FullName, in.Project.Path)
+	p.By = cmp.Or(in.Pusher.Login, in.Pusher.Username, in.Pusher.Name, in.UserLogin, in.UserName, in.Sender.Login, in.Sender.Username)
 	p.Message = in.message(p.Commit)
 	if p.Event == "" {
 		p.Event = in.event()
@@ -200,13 +201,4 @@ func jsonOf(h http.Header, body []byte) ([]byte, error) {
 		return nil, schema.Errorf(schema.Invalid, `the body is a form without a field "payload"`)
 	}
 	return []byte(form.Get("payload")), nil
-}
-
-func first(list ...string) string {
-	for _, s := range list {
-		if s != "" {
-			return s
-		}
-	}
-	return ""
 }

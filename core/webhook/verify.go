@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -40,7 +41,7 @@ func verifySum(secret string, h http.Header, body []byte) error {
 	got := h.Get("X-Hub-Signature-256")
 	if got == "" {
 		// Forgejo and Gitea can be told to send their own header only.
-		got = first(h.Get("X-Forgejo-Signature"), h.Get("X-Gitea-Signature"))
+		got = cmp.Or(h.Get("X-Forgejo-Signature"), h.Get("X-Gitea-Signature"))
 	}
 	if got == "" {
 		return schema.Errorf(schema.Unauthenticated, "signature missing: no header X-Hub-Signature-256: set the webhook's secret at the git host")

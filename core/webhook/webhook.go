@@ -11,6 +11,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -133,7 +134,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, d *schema.Deli
 		return err
 	}
 	d.Target = target.Target
-	if err := verify(d.Provider, first(target.Secret, h.cfg.Secret), r.Header, body); err != nil {
+	if err := verify(d.Provider, cmp.Or(target.Secret, h.cfg.Secret), r.Header, body); err != nil {
 		return err
 	}
 	p, err = read(r.Header, body)
@@ -224,7 +225,7 @@ func startOf(d schema.Delivery) run.StartReq {
 	params, _ := json.Marshal(map[string]string{d.Target.Kind: d.Target.ID})
 	return run.StartReq{
 		ID: d.Run, Action: d.Action, Target: d.Target, Params: params, Cause: d.Cause,
-		Actor: schema.Actor{Kind: "webhook", ID: "000000000000000000000003", Name: first(d.Forge, "webhook")},
+		Actor: schema.Actor{Kind: "webhook", ID: "000000000000000000000003", Name: cmp.Or(d.Forge, "webhook")},
 	}
 }
 
