@@ -115,19 +115,3 @@ func ServeHello(c *Conn, seed []byte, version string, fn func(ctx context.Contex
 func helloText(agent string, nonce []byte) []byte {
 	return append([]byte(helloContext+"\n"+agent+"\n"), nonce...)
 }
-
-// NATSContext is the file that makes the stock `nats` CLI an operator of this bus:
-// `nats context` reads it from ~/.config/nats/context/NAME.json. seedFile is the
-// path of the operator's seed; url is the NATS listener's.
-func NATSContext(id, url, seedFile string) ([]byte, error) {
-	if err := checkTokens(id); err != nil {
-		return nil, err
-	}
-	data, err := json.MarshalIndent(map[string]string{
-		"description": "Berth: operator " + id, "url": url, "nkey": seedFile, "inbox_prefix": Inbox(id),
-	}, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("write the nats context: %w", err)
-	}
-	return append(data, '\n'), nil
-}

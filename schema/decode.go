@@ -27,7 +27,7 @@ func (e KeyError) Error() string {
 }
 
 // Report is what decoding found: errors make the value useless, warnings do not.
-type Report struct {
+type Report struct { //nolint:recvcheck // decoding writes, all else reads
 	Warnings []KeyError
 	Errors   []KeyError
 }
@@ -142,7 +142,7 @@ type defaulter interface{ setDefaults() }
 
 func freshValue(t reflect.Type) reflect.Value {
 	p := reflect.New(t)
-	if d, ok := p.Interface().(defaulter); ok {
+	if d, ok := reflect.TypeAssert[defaulter](p); ok {
 		d.setDefaults()
 	}
 	return p.Elem()
@@ -248,7 +248,7 @@ func (d *decoder) misplaced(config, outer reflect.Type, tree map[string]any) map
 }
 
 func (d *decoder) value(v reflect.Value, in any, path string, f structField) {
-	if t, ok := v.Addr().Interface().(treeDecoder); ok {
+	if t, ok := reflect.TypeAssert[treeDecoder](v.Addr()); ok {
 		t.decodeTree(d, path, in)
 		return
 	}
@@ -271,7 +271,7 @@ func (d *decoder) value(v reflect.Value, in any, path string, f structField) {
 func (d *decoder) structValue(v reflect.Value, in any, path string) {
 	tree, isTable := in.(map[string]any)
 	text, isText := in.(string)
-	from, canText := v.Addr().Interface().(stringForm)
+	from, canText := reflect.TypeAssert[stringForm](v.Addr())
 	switch {
 	case isTable && path == "config":
 		d.object([]reflect.Value{v}, tree, path) // a config overlays its defaults

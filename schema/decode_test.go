@@ -20,15 +20,18 @@ func TestDecodeFaults(t *testing.T) {
 				{"repo", "want a string, have the number 3", false},
 				{"file_paths[1]", "want a string, have the number 1", false},
 				{"health_timeout", "want a whole number, have the number 1.5", false},
-			}, nil,
+			},
+			nil,
 		},
 		"alias beside canonical": {
 			`{"server": "a", "server_id": "b"}`,
-			[]KeyError{{"server", "is the same setting as server_id: give one of them", false}}, nil,
+			[]KeyError{{"server", "is the same setting as server_id: give one of them", false}},
+			nil,
 		},
 		"enum": {
 			`{"config_files": [{"path": "x", "requires": "restarted"}]}`,
-			[]KeyError{{"config_files[0].requires", `"restarted" is none of Redeploy, Restart, None: did you mean Restart?`, false}}, nil,
+			[]KeyError{{"config_files[0].requires", `"restarted" is none of Redeploy, Restart, None: did you mean Restart?`, false}},
+			nil,
 		},
 		"missing": {`{"additional_env_files": [{}]}`, []KeyError{{"additional_env_files[0].path", "is missing", false}}, nil},
 		"unknown key": {

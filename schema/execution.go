@@ -8,7 +8,7 @@ import (
 // Execution is something that can be done, as a stage of a procedure or by a
 // request. Params is a JSON object with canonical names and defaults filled in;
 // resources in it are ids once stored, names in files.
-type Execution struct {
+type Execution struct { //nolint:recvcheck // decoding writes, all else reads
 	Type   string          `json:"type"`
 	Params json.RawMessage `json:"params"`
 }
@@ -40,15 +40,6 @@ func ExecutionByType(name string) (ExecutionType, bool) {
 		}
 	}
 	return ExecutionType{}, false
-}
-
-// NewExecution makes a checked execution of params, which may leave out what has
-// a default. Wrong names and values are an Invalid error.
-func NewExecution(name string, params map[string]any) (Execution, error) {
-	var d decoder
-	var e Execution
-	e.decodeTree(&d, "", map[string]any{"type": name, "params": params})
-	return e, d.Err()
 }
 
 // Refs returns the resources the execution names: parameter, kind, name or id.

@@ -38,7 +38,8 @@ func (c RepoConfig) Check() Report {
 	var r Report
 	r.checkTexts(c.SkipSecretInterp, []namedText{
 		{"environment", string(c.Environment)},
-		{"on_clone.command", string(c.OnClone.Command)}, {"on_pull.command", string(c.OnPull.Command)},
+		{"on_clone.command", string(c.OnClone.Command)},
+		{"on_pull.command", string(c.OnPull.Command)},
 	})
 	r.checkEnv("environment", c.Environment)
 	return r

@@ -104,8 +104,10 @@ func (c StackConfig) Check() Report {
 		}
 	}
 	r.checkTexts(c.SkipSecretInterp, []namedText{
-		{"file_contents", string(c.FileContents)}, {"environment", string(c.Environment)},
-		{"pre_deploy.command", string(c.PreDeploy.Command)}, {"post_deploy.command", string(c.PostDeploy.Command)},
+		{"file_contents", string(c.FileContents)},
+		{"environment", string(c.Environment)},
+		{"pre_deploy.command", string(c.PreDeploy.Command)},
+		{"post_deploy.command", string(c.PostDeploy.Command)},
 		{"compose_cmd_wrapper", c.ComposeCmdWrapper},
 	})
 	r.checkEnv("environment", c.Environment)

@@ -7,7 +7,7 @@ import (
 
 // StrList is a list of strings that may be written as one string: items are
 // separated by newlines and commas, `#` starts a comment.
-type StrList []string
+type StrList []string //nolint:recvcheck // decoding writes, all else reads
 
 // ParseStrList splits a text as StrList does when given a string.
 func ParseStrList(text string) StrList {

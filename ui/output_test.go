@@ -68,22 +68,16 @@ func next(t *testing.T, c <-chan string) string {
 
 func TestOutputStream(t *testing.T) {
 	w := uitest.Homelab()
-	h := bundled(t, w)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = h.Run(ctx) }()
-	srv := httptest.NewServer(h)
-	t.Cleanup(func() { stop(); <-done; srv.Close() })
-	waitListeners(t, w)
+	url := live(t, w)
 	run := &w.RunList[4]
 	seqs := stored(t, w, run.ID)
-	all := stream(t, srv.URL+"/runs/1195/output", "")
+	all := stream(t, url+"/runs/1195/output", "")
 	for i := range seqs {
 		if got := next(t, all); !strings.HasSuffix(got, " log") {
 			t.Fatalf("stored chunk %d: %q", i, got)
 		}
 	}
-	resumed := stream(t, srv.URL+"/runs/1195/output?after=1", fmt.Sprint(seqs[len(seqs)-2]))
+	resumed := stream(t, url+"/runs/1195/output?after=1", fmt.Sprint(seqs[len(seqs)-2]))
 	if got := next(t, resumed); got != fmt.Sprint(seqs[len(seqs)-1])+" log" {
 		t.Errorf("resumed with %q", got)
 	}
@@ -107,7 +101,7 @@ func TestOutputStream(t *testing.T) {
 			t.Errorf("after the end: %q", got)
 		}
 	}
-	ended := stream(t, srv.URL+"/runs/1195/output", fmt.Sprint(n))
+	ended := stream(t, url+"/runs/1195/output", fmt.Sprint(n))
 	if got := next(t, ended); got != "end" {
 		t.Errorf("of a run that has ended: %q", got)
 	}
@@ -116,16 +110,10 @@ func TestOutputStream(t *testing.T) {
 // The last lines may come after the run's end: they are counted in its record.
 func TestOutputWaitsForTheLastLines(t *testing.T) {
 	w := uitest.Homelab()
-	h := bundled(t, w)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = h.Run(ctx) }()
-	srv := httptest.NewServer(h)
-	t.Cleanup(func() { stop(); <-done; srv.Close() })
-	waitListeners(t, w)
+	url := live(t, w)
 	run := &w.RunList[4]
 	seqs := stored(t, w, run.ID)
-	c := stream(t, srv.URL+"/runs/1195/output", fmt.Sprint(seqs[len(seqs)-2]))
+	c := stream(t, url+"/runs/1195/output", fmt.Sprint(seqs[len(seqs)-2]))
 	next(t, c)
 	w.Change("run", run.ID, func() { run.State, run.Steps[0].Lines = schema.StateSucceeded, 1000 })
 	w.Emit(run.ID, "up", schema.Entry{Kind: schema.EntryLine, Text: "late"})
@@ -139,14 +127,8 @@ func TestOutputWaitsForTheLastLines(t *testing.T) {
 
 func TestPageStreamSendsSectionsThatChanged(t *testing.T) {
 	w := uitest.Homelab()
-	h := bundled(t, w)
-	ctx, stop := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() { defer close(done); _ = h.Run(ctx) }()
-	srv := httptest.NewServer(h)
-	t.Cleanup(func() { stop(); <-done; srv.Close() })
-	waitListeners(t, w)
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL+"/events?topic=/runs%3Fstate%3Dfailed", http.NoBody)
+	url := live(t, w)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/events?topic=/runs%3Fstate%3Dfailed", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +167,19 @@ func stored(t *testing.T, w *uitest.World, run string) (seqs []uint64) {
 		seqs = append(seqs, c.Seq)
 	}
 	return seqs
+}
+
+// live serves the pages of a world that are kept current, and returns their URL.
+func live(t *testing.T, w *uitest.World) string {
+	t.Helper()
+	h := bundled(t, w)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = h.Run(ctx) }()
+	srv := httptest.NewServer(h)
+	t.Cleanup(func() { stop(); <-done; srv.Close() })
+	waitListeners(t, w)
+	return srv.URL
 }
 
 func waitListeners(t *testing.T, w *uitest.World) {

@@ -3,12 +3,7 @@ package part
 import (
 	"html"
 	"strings"
-
-	"github.com/a-h/templ"
 )
-
-// ANSI renders text with its SGR colours as classes, never as inline styles.
-func ANSI(text string) templ.Component { return templ.Raw(ANSIHTML(text)) }
 
 // ANSIHTML returns text as HTML: everything escaped, SGR sequences turned into
 // spans with classes, other control sequences and characters dropped.
