@@ -1,15 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/nats-io/nkeys"
 	"github.com/spf13/cobra"
 
+	"berth/bus"
 	"berth/core/api"
 	"berth/schema"
 )
@@ -92,23 +92,14 @@ func (p *program) keyCommand() *cobra.Command {
 	list := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List your API keys", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var keys []struct {
+			type key struct {
 				Key     string `json:"key"`
 				Name    string `json:"name"`
 				Created int64  `json:"created_at"`
 				Expires int64  `json:"expires"`
 			}
-			if err := p.call(c.Context(), api.GroupRead, "ListApiKeys", nil, &keys); err != nil {
-				return err
-			}
-			if p.asJSON {
-				return p.printJSON(keys)
-			}
-			var rows [][]string
-			for _, k := range keys {
-				rows = append(rows, []string{k.Name, k.Key, when(k.Created), when(k.Expires)})
-			}
-			return p.table([]string{"NAME", "KEY", "CREATED", "EXPIRES"}, rows)
+			l := listing{"ListApiKeys", nil, []string{"NAME", "KEY", "CREATED", "EXPIRES"}}
+			return show(c.Context(), p, l, func(k key) []string { return []string{k.Name, k.Key, when(k.Created), when(k.Expires)} })
 		},
 	}
 	remove := &cobra.Command{
@@ -150,15 +141,11 @@ func (p *program) operatorCommand() *cobra.Command {
 }
 
 func (p *program) createOperator(c *cobra.Command, name, role, dir string) error {
-	keys, err := nkeys.CreateUser()
+	seed, err := bus.NewSeed()
 	if err != nil {
 		return schema.Wrap(schema.Internal, err, "make a key")
 	}
-	public, err := keys.PublicKey()
-	if err != nil {
-		return schema.Wrap(schema.Internal, err, "make a key")
-	}
-	seed, err := keys.Seed()
+	public, err := bus.PublicKey(seed)
 	if err != nil {
 		return schema.Wrap(schema.Internal, err, "make a key")
 	}
@@ -172,13 +159,10 @@ func (p *program) createOperator(c *cobra.Command, name, role, dir string) error
 	keyFile, contextFile := filepath.Join(dir, "berth-"+name+".nk"), filepath.Join(dir, "berth-"+name+".json")
 	text, err := json.MarshalIndent(natsContext{Description: "Berth, " + role, URL: o.URL, NKey: keyFile, InboxPrefix: o.InboxPrefix}, "", "  ")
 	if err == nil {
-		err = os.MkdirAll(dir, 0o700)
+		err = bus.WritePrivate(keyFile, append(seed, '\n'))
 	}
 	if err == nil {
-		err = os.WriteFile(keyFile, append(seed, '\n'), 0o600)
-	}
-	if err == nil {
-		err = os.WriteFile(contextFile, append(text, '\n'), 0o600)
+		err = bus.WritePrivate(contextFile, append(text, '\n'))
 	}
 	if err != nil {
 		return schema.Errorf(schema.Failed, "write the context: %v", err)
@@ -196,18 +180,10 @@ func (p *program) hooksCommand() *cobra.Command {
 	list := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List deliveries, newest first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			var all []schema.Delivery
-			if err := p.call(c.Context(), api.GroupRead, "ListDeliveries", map[string]int{"limit": limit}, &all); err != nil {
-				return err
-			}
-			if p.asJSON {
-				return p.printJSON(all)
-			}
-			var rows [][]string
-			for _, d := range all {
-				rows = append(rows, []string{d.ID, when(d.Received), string(d.Verdict), d.Target.Name, d.Forge, d.Event, brief(first(d.Reason, d.Cause.Message))})
-			}
-			return p.table([]string{"DELIVERY", "WHEN", "VERDICT", "TARGET", "FROM", "EVENT", "WHY"}, rows)
+			l := listing{"ListDeliveries", map[string]int{"limit": limit}, []string{"DELIVERY", "WHEN", "VERDICT", "TARGET", "FROM", "EVENT", "WHY"}}
+			return show(c.Context(), p, l, func(d schema.Delivery) []string {
+				return []string{d.ID, when(d.Received), string(d.Verdict), d.Target.Name, d.Forge, d.Event, brief(cmp.Or(d.Reason, d.Cause.Message))}
+			})
 		},
 	}
 	list.Flags().IntVar(&limit, "limit", 20, "how many")
@@ -227,13 +203,4 @@ func (p *program) hooksCommand() *cobra.Command {
 	}
 	c.AddCommand(list, again)
 	return c
-}
-
-func first(list ...string) string {
-	for _, s := range list {
-		if s != "" {
-			return s
-		}
-	}
-	return ""
 }

@@ -121,11 +121,27 @@ func (p *program) list(ctx context.Context, k kindTable, tags []string, gap bool
 }
 
 func (p *program) listVariables(ctx context.Context) error {
-	var list []struct {
-		Name, Value, Description string
-		IsSecret                 bool `json:"is_secret"`
+	type variable struct {
+		Name        string `json:"name"`
+		Value       string `json:"value"`
+		Description string `json:"description"`
+		IsSecret    bool   `json:"is_secret"`
 	}
-	if err := p.call(ctx, api.GroupRead, "ListVariables", nil, &list); err != nil {
+	l := listing{"ListVariables", nil, []string{"VARIABLE", "VALUE", "DESCRIPTION"}}
+	return show(ctx, p, l, func(v variable) []string { return []string{v.Name, brief(v.Value), v.Description} })
+}
+
+// listing is a request for a list, and how its table is headed.
+type listing struct {
+	request string
+	params  any
+	header  []string
+}
+
+// show prints what core answers to a listing: as JSON, or a row for each.
+func show[T any](ctx context.Context, p *program, l listing, row func(T) []string) error {
+	var list []T
+	if err := p.call(ctx, api.GroupRead, l.request, l.params, &list); err != nil {
 		return err
 	}
 	if p.asJSON {
@@ -133,9 +149,9 @@ func (p *program) listVariables(ctx context.Context) error {
 	}
 	var rows [][]string
 	for _, v := range list {
-		rows = append(rows, []string{v.Name, brief(v.Value), v.Description})
+		rows = append(rows, row(v))
 	}
-	return p.table([]string{"VARIABLE", "VALUE", "DESCRIPTION"}, rows)
+	return p.table(l.header, rows)
 }
 
 // names completes an argument with the names of a kind's resources.

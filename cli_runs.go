@@ -218,18 +218,10 @@ func (p *program) runsList() *cobra.Command {
 			if !all && q.Kind == "" {
 				q.Parent = "-"
 			}
-			var runs []*schema.Run
-			if err := p.call(c.Context(), api.GroupRead, "ListRuns", q, &runs); err != nil {
-				return err
-			}
-			if p.asJSON {
-				return p.printJSON(runs)
-			}
-			var rows [][]string
-			for _, r := range runs {
-				rows = append(rows, []string{fmt.Sprint(r.Number), string(r.State), r.Action, r.Target.Name, when(r.Queued), took(r), by(r), brief(why(r))})
-			}
-			return p.table([]string{"RUN", "STATE", "ACTION", "TARGET", "WHEN", "TOOK", "BY", "WHY"}, rows)
+			l := listing{"ListRuns", q, []string{"RUN", "STATE", "ACTION", "TARGET", "WHEN", "TOOK", "BY", "WHY"}}
+			return show(c.Context(), p, l, func(r *schema.Run) []string {
+				return []string{fmt.Sprint(r.Number), string(r.State), r.Action, r.Target.Name, when(r.Queued), took(r), by(r), brief(why(r))}
+			})
 		},
 	}
 	fs := c.Flags()

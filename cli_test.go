@@ -88,7 +88,7 @@ executions = [{ execution = { type = "Sleep", params = { duration_ms = 300 } } }
 
 func TestCommandLine(t *testing.T) {
 	s := newStation(t)
-	code, _, errs := s.do("list", "-a", s.url)
+	code, _, errs := s.do("list", "--host", s.url)
 	if code != 3 || !strings.Contains(errs, "berth login") {
 		t.Errorf("without a key: %d %s", code, errs)
 	}
