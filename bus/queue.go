@@ -66,6 +66,26 @@ func (c *Conn) Pending(ctx context.Context, agent string) ([]schema.Command, err
 	return list, err
 }
 
+// Queued returns one command of an agent. Errors: NotFound when it is not, or not
+// any more, in the queue.
+func (c *Conn) Queued(ctx context.Context, agent, cmd string) (schema.Command, error) {
+	var (
+		found schema.Command
+		there bool
+	)
+	if err := checkTokens(agent, cmd); err != nil {
+		return found, err
+	}
+	err := c.read(ctx, StreamCommands, subjQueued(agent, cmd), 1, func(m stored) error {
+		there = true
+		return json.Unmarshal(m.data, &found)
+	})
+	if err == nil && !there {
+		err = schema.Errorf(schema.NotFound, "command %s is not queued any more", cmd)
+	}
+	return found, err
+}
+
 // Dequeue takes a command out of the queue, whether it was there or not.
 func (c *Conn) Dequeue(ctx context.Context, agent, cmd string) error {
 	if err := checkTokens(agent, cmd); err != nil {

@@ -24,11 +24,26 @@ func (c *Conn) Report(ctx context.Context, cmd string, res schema.Result) error 
 	if err != nil {
 		return fmt.Errorf("report %s: encode: %w", cmd, err)
 	}
-	_, err = c.js.PublishMsg(ctx, &nats.Msg{Subject: subjResult(c.agent, cmd), Data: data})
+	bound, done := c.line.bound(ctx)
+	defer done()
+	_, err = c.js.PublishMsg(bound, &nats.Msg{Subject: subjResult(c.agent, cmd), Data: data})
 	if err == nil || hasCode(err, codePerSubjectLimit) {
 		return nil
 	}
-	return published(err, "report result")
+	return published(whyEnded(bound, err), "report result")
+}
+
+// Result returns what an agent has reported for a command; ok is false when it has
+// not yet. It is for who comes late: Results hands out what comes.
+func (c *Conn) Result(ctx context.Context, agent, cmd string) (res schema.Result, ok bool, err error) {
+	if err := checkTokens(agent, cmd); err != nil {
+		return res, false, err
+	}
+	err = c.read(ctx, StreamResults, subjResult(agent, cmd), 1, func(m stored) error {
+		ok = true
+		return json.Unmarshal(m.data, &res)
+	})
+	return res, ok && err == nil, err
 }
 
 // Results calls fn with every result, one after the other, until ctx ends; then

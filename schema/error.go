@@ -136,7 +136,8 @@ func CodeOf(err error) Code {
 }
 
 // SafeText returns what a user may see of err: the texts of all *Errors in its
-// chain, joined as a trail. A chain without any is "internal error".
+// chain, joined as a trail. A chain without any is "internal error", or what a
+// context's end says.
 func SafeText(err error) string {
 	text := ""
 	for err != nil {
@@ -152,10 +153,16 @@ func SafeText(err error) string {
 		}
 		err = e.Err
 	}
-	if text == "" {
-		return "internal error"
+	if text != "" {
+		return text
 	}
-	return text
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "it took too long"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	}
+	return "internal error"
 }
 
 // Problem is an Error on the wire: code and safe text only.

@@ -15,8 +15,9 @@ type EventType string
 const (
 	RunQueued     EventType = "run.queued"
 	RunStarted    EventType = "run.started"
-	RunNoted      EventType = "run.noted" // Note, Commit, Message, Decision: what is set is taken over
-	RunCanceling  EventType = "run.canceling"
+	RunNoted      EventType = "run.noted"     // Note, Commit, Message, Decision: what is set is taken over
+	RunPlanned    EventType = "run.planned"   // Value: what the run set out to do
+	RunCanceling  EventType = "run.canceling" // Actor or none, Problem: it is to end, and why
 	RunEnded      EventType = "run.ended"
 	StagePlanned  EventType = "stage.planned"
 	StageStarted  EventType = "stage.started"
@@ -44,10 +45,9 @@ type Event struct {
 	Message  string          `json:"message,omitempty"`
 	Decision *Decision       `json:"decision,omitempty"`
 	Problem  *Problem        `json:"problem,omitempty"`
-	Actor    *Actor          `json:"actor,omitempty"` // of RunCanceling
+	Actor    *Actor          `json:"actor,omitempty"` // of RunCanceling: who asked for it
 	Fence    uint64          `json:"fence,omitempty"`
 	Result   *Result         `json:"result,omitempty"` // of StepEnded
-	Child    string          `json:"child,omitempty"`
 	Value    json.RawMessage `json:"value,omitempty"`
 }
 
@@ -74,8 +74,8 @@ func (r *Run) Apply(e Event) error {
 func (r *Run) apply(e Event) error {
 	switch e.Type {
 	case RunQueued:
-		if e.Run == nil {
-			return Errorf(Internal, "run %s: queued without a header", r.ID)
+		if e.Run == nil || r.Events > 0 {
+			return Errorf(Conflict, "run %s: queued twice or without a header", r.ID)
 		}
 		*r = *e.Run
 		r.State, r.Queued, r.Events = StateQueued, e.At, 0
@@ -84,7 +84,9 @@ func (r *Run) apply(e Event) error {
 	case RunNoted:
 		r.note(e)
 	case RunCanceling:
-		r.Canceled, r.Note = e.Actor, e.Note
+		r.Canceled, r.Ending, r.Note = e.Actor, e.Problem, e.Note
+	case RunPlanned:
+		r.Plan = e.Value
 	case RunEnded:
 		r.note(e)
 		r.State, r.Ended, r.Problem, r.Note = e.State, e.At, e.Problem, e.Note
@@ -100,12 +102,28 @@ func (r *Run) apply(e Event) error {
 			s.State = StateQueued
 		}
 		r.Steps = append(r.Steps, s)
+		r.rest()
 	case StepStarted, StepNoted, StepEnded:
-		return r.applyStep(e)
+		if err := r.applyStep(e); err != nil {
+			return err
+		}
+		r.rest()
 	default:
 		return Errorf(Internal, "run %s: unknown event %q", r.ID, e.Type)
 	}
 	return nil
+}
+
+// rest lets a run wait while all its open steps do, and go on when one goes on.
+func (r *Run) rest() {
+	if r.Started == 0 || r.Ending != nil {
+		return
+	}
+	if s := r.waits(); s != nil {
+		r.State, r.Note = StateWaiting, s.Note
+	} else if r.State == StateWaiting {
+		r.State, r.Note = StateRunning, ""
+	}
 }
 
 func (r *Run) note(e Event) {
@@ -164,6 +182,9 @@ func (r *Run) applyStep(e Event) error {
 	}
 	switch e.Type {
 	case StepStarted:
+		if s.Started != 0 {
+			return Errorf(Conflict, "run %s: step %q begins twice", r.ID, e.Name)
+		}
 		s.State, s.Started, s.Fence, s.Note = StateRunning, e.At, e.Fence, ""
 	case StepNoted:
 		s.Note = e.Note
@@ -176,7 +197,7 @@ func (r *Run) applyStep(e Event) error {
 			s.Started = s.Queued
 		}
 		if res := e.Result; res != nil {
-			s.Phases, s.Lines, s.Cut = res.Phases, res.Lines, res.Cut
+			s.Answered, s.Phases, s.Lines, s.Cut = true, res.Phases, res.Lines, res.Cut
 		}
 	}
 	return nil

@@ -73,7 +73,6 @@ type StepKind string
 // The kinds of steps.
 const (
 	StepJob   StepKind = "job"   // a command to an agent
-	StepLocal StepKind = "local" // something core does or looks up itself
 	StepChild StepKind = "child" // another run
 	StepSleep StepKind = "sleep"
 )
@@ -88,6 +87,7 @@ type Step struct {
 	Verb     string          `json:"verb,omitempty"`    // of a job
 	Command  string          `json:"command,omitempty"` // id of a job's command
 	Child    string          `json:"child,omitempty"`   // id of a child run
+	Key      string          `json:"key,omitempty"`     // lease that a job needs: work under one key never overlaps
 	Target   Target          `json:"target,omitzero"`
 	State    RunState        `json:"state"`
 	Note     string          `json:"note,omitempty"` // "waiting for server lxc-113 since 14:03"
@@ -96,7 +96,8 @@ type Step struct {
 	Ended    int64           `json:"ended,omitempty"`
 	Deadline int64           `json:"deadline,omitempty"` // unix ms: when a waiting command gives up
 	Timeout  int64           `json:"timeout_ms,omitempty"`
-	Fence    uint64          `json:"fence,omitempty"` // revision of the lease it ran under
+	Fence    uint64          `json:"fence,omitempty"`    // revision of the lease it ran under
+	Answered bool            `json:"answered,omitempty"` // its agent said that it ended
 	Phases   []Phase         `json:"phases,omitempty"`
 	Lines    int             `json:"lines,omitempty"`
 	Cut      int             `json:"cut,omitempty"`
@@ -134,6 +135,8 @@ type Run struct {
 	Message  string          `json:"message,omitempty"` // the commit's first line
 	Problem  *Problem        `json:"problem,omitempty"`
 	Canceled *Actor          `json:"canceled,omitempty"` // who asked for its end
+	Ending   *Problem        `json:"ending,omitempty"`   // why it is to end: canceled, superseded
+	Plan     json.RawMessage `json:"plan,omitempty"`     // what it set out to do, decided once
 	Stages   []Stage         `json:"stages,omitempty"`
 	Steps    []Step          `json:"steps,omitempty"`
 	Queued   int64           `json:"queued"` // unix ms
@@ -172,6 +175,23 @@ func (r *Run) Took(now time.Time) time.Duration {
 		to = now.UnixMilli()
 	}
 	return time.Duration(max(to-from, 0)) * time.Millisecond
+}
+
+// waits returns the open step that the run waits for, if it waits for all that are
+// open: then nothing is being done for it.
+func (r *Run) waits() *Step {
+	var first *Step
+	for i := range r.Steps {
+		s := &r.Steps[i]
+		switch {
+		case s.State.Terminal():
+		case s.State != StateWaiting:
+			return nil
+		case first == nil:
+			first = s
+		}
+	}
+	return first
 }
 
 // Clone returns a copy that shares nothing that Apply writes to.

@@ -33,7 +33,7 @@ func (d *Deps) Batch(kind, param, action string) run.Body {
 		if err := r.Params(&p); err != nil {
 			return run.Outcome{}, err
 		}
-		targets, err := run.Local(ctx, r, "match", func(ctx context.Context) ([]schema.Target, error) {
+		targets, err := run.Plan(ctx, r, func(ctx context.Context) ([]schema.Target, error) {
 			return d.match(ctx, kind, p)
 		})
 		if err != nil {

@@ -1,5 +1,5 @@
 // Package execution holds what can be done: one function per action, one file per
-// kind of resource. An action is plain Go over run.Do, run.Local and Run.Child;
+// kind of resource. An action is plain Go over run.Plan, run.Do and Run.Child;
 // core/actions.go lists them.
 //
 // The functions keep no state of their own and may run any number at once; what

@@ -25,7 +25,7 @@ type ProcedureParams struct {
 // canceled ones are said, not hidden.
 func (d *Deps) RunProcedure(ctx context.Context, r *run.Run) (run.Outcome, error) {
 	rec := r.Record()
-	stages, err := run.Local(ctx, r, "read stages", func(ctx context.Context) ([]schema.ProcedureStage, error) {
+	stages, err := run.Plan(ctx, r, func(ctx context.Context) ([]schema.ProcedureStage, error) {
 		p, err := d.Resources.Procedure(ctx, rec.Target.ID)
 		return p.Config.Stages, err
 	})

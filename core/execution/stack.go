@@ -173,7 +173,7 @@ func (d *Deps) deployed(ctx context.Context, r *run.Run, st schema.Resource[sche
 		return run.Outcome{}, err
 	}
 	if dep := resp.Deployed; dep != nil {
-		dep.Run, dep.Number, dep.Server = rec.ID, rec.Number, st.Config.ServerID
+		dep.Run, dep.Number, dep.Server = rec.ID, rec.Number, rec.Step("deploy").Server.ID
 		if dep.At == 0 {
 			dep.At = time.Now().UnixMilli()
 		}
@@ -192,7 +192,7 @@ func (d *Deps) deployed(ctx context.Context, r *run.Run, st schema.Resource[sche
 // next deploy does not take it for unchanged.
 func (d *Deps) spoil(ctx context.Context, r *run.Run, stack string, cause error) {
 	step := r.Record().Step("deploy")
-	if step == nil || step.Started == 0 || ctx.Err() != nil && schema.CodeOf(cause) == schema.Internal {
+	if step == nil || step.Fence == 0 || ctx.Err() != nil && schema.CodeOf(cause) == schema.Internal {
 		return
 	}
 	tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

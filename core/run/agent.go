@@ -28,13 +28,22 @@ func (e *Engine) lookup(agent, command string) (*Run, *schema.Step) {
 	return r, s
 }
 
-// Pending returns the commands that wait for the agent, oldest first.
+// Pending returns the commands that wait for the agent, oldest first. Those that
+// nobody waits for, which a crash left behind, are taken off the queue.
 func (e *Engine) Pending(ctx context.Context, agent string, _ struct{}) (schema.PendingResp, error) {
 	if err := e.waitReady(ctx); err != nil {
 		return schema.PendingResp{}, err
 	}
-	commands, err := e.cfg.Conn.Pending(ctx, agent)
-	return schema.PendingResp{Commands: commands}, err
+	queued, err := e.cfg.Conn.Pending(ctx, agent)
+	resp := schema.PendingResp{Commands: make([]schema.Command, 0, len(queued))}
+	for _, cmd := range queued {
+		if r, _ := e.lookup(agent, cmd.ID); r != nil {
+			resp.Commands = append(resp.Commands, cmd)
+		} else if err := e.cfg.Conn.Dequeue(ctx, agent, cmd.ID); err != nil {
+			e.cfg.Log.Debug("take a left over command off the queue", "command", cmd.ID, "err", err)
+		}
+	}
+	return resp, err
 }
 
 // Begin gives a command to the agent that asks for it: takes the lease of its key
@@ -49,7 +58,6 @@ func (e *Engine) Begin(ctx context.Context, agent string, req schema.BeginReq) (
 	case e.ctx.Err() != nil:
 		return schema.BeginResp{}, errStopping
 	case r == nil:
-		_ = e.cfg.Conn.Dequeue(ctx, agent, req.Command) // left over from a crash; it also expires
 		return schema.BeginResp{Verdict: schema.VerdictGone, Reason: "nobody waits for it any more"}, nil
 	case r.ctx.Err() != nil:
 		return r.disclaim(s)
@@ -95,17 +103,35 @@ func (r *Run) disclaim(s *schema.Step) (schema.BeginResp, error) {
 	return schema.BeginResp{Verdict: schema.VerdictGone, Reason: schema.SafeText(cause)}, nil
 }
 
-// lease takes the lease of the step's key; held says who has it instead.
+// lease takes the lease of the step's key; held says who has it instead. One that
+// a crash kept from being given back is taken over.
 func (e *Engine) lease(ctx context.Context, r *Run, s *schema.Step) (fence uint64, held string, err error) {
 	if s.Key == "" {
 		return 0, "", nil
 	}
 	got, err := e.cfg.Leases.Acquire(ctx, s.Key, s.Command, LeaseTTL)
+	if schema.CodeOf(err) == schema.Conflict && e.answeredBy(got.Holder) {
+		if err := e.cfg.Leases.Release(ctx, s.Key, got.Fence); err != nil {
+			return 0, "", err
+		}
+		got, err = e.cfg.Leases.Acquire(ctx, s.Key, s.Command, LeaseTTL)
+	}
 	if schema.CodeOf(err) != schema.Conflict {
 		return got.Fence, "", err
 	}
 	held = "other work on it goes on"
 	return 0, held, r.noteStep(s.Name, schema.StateWaiting, held)
+}
+
+// answeredBy reports whether the agent of a command has said that it is done.
+func (e *Engine) answeredBy(command string) bool {
+	id, _, _ := strings.Cut(command, "-")
+	en := e.find(id)
+	if en == nil {
+		return false
+	}
+	s := en.rec.Load().StepByCommand(command)
+	return s != nil && s.Answered
 }
 
 // Renew keeps the lease of begun work, and tells the agent whether it is still

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,14 +11,44 @@ import (
 	"sync"
 	"time"
 
-	"berth/bus"
 	"berth/core/store"
 	"berth/schema"
 )
 
+// EventLog is the log of events: the truth.
+type EventLog interface {
+	// Append adds an event if the run's last one has the sequence; Conflict if not.
+	Append(ctx context.Context, run string, expectSeq uint64, ev schema.Event) (uint64, error)
+	History(ctx context.Context, run string) ([]schema.Event, uint64, error)
+	// Changed lists the runs with events after the sequence, and the newest one.
+	Changed(ctx context.Context, after uint64) (runs []string, last uint64, err error)
+}
+
+// Commands are the queues of commands to agents.
+type Commands interface {
+	Enqueue(ctx context.Context, agent string, cmd schema.Command, ttl time.Duration) error
+	Dequeue(ctx context.Context, agent, cmd string) error
+	Queued(ctx context.Context, agent, cmd string) (schema.Command, error)
+	Pending(ctx context.Context, agent string) ([]schema.Command, error)
+	Notify(ctx context.Context, agent, what string, payload any) error
+}
+
+// Answers are the results that agents report.
+type Answers interface {
+	Result(ctx context.Context, agent, cmd string) (res schema.Result, ok bool, err error)
+	Results(ctx context.Context, fn func(ctx context.Context, agent string, res schema.Result) error) error
+}
+
+// Conn is what the engine needs of the bus: a *bus.Conn.
+type Conn interface {
+	EventLog
+	Commands
+	Answers
+}
+
 // Config is what an Engine needs.
 type Config struct {
-	Conn    *bus.Conn
+	Conn    Conn
 	States  *store.Bucket[schema.Run] // the written-behind fold
 	Meta    *store.Bucket[Checkpoint]
 	Leases  *store.Leases
@@ -26,14 +57,14 @@ type Config struct {
 	// and the server it is on (zero for none).
 	Resolve func(ctx context.Context, kind, nameOrID string) (target, server schema.Target, err error)
 	// Online reports whether a server's agent is connected, and since when it has
-	// been so or not.
+	// been so or not: the zero time for one that no agent has ever joined.
 	Online func(server string) (online bool, since time.Time)
 	Log    *slog.Logger
 }
 
 // errStopping is the cause of contexts that end because core stops: nothing is
 // recorded then, the next start goes on.
-var errStopping = errors.New("core is stopping")
+var errStopping = schema.Errorf(schema.Unavailable, "core is stopping")
 
 // LeaseTTL is how long an agent's lease lives without being renewed.
 const LeaseTTL = 30 * time.Second
@@ -46,15 +77,13 @@ type Engine struct {
 
 	mu      sync.Mutex
 	ctx     context.Context //nolint:containedctx // the life of the engine; runs outlive the request that started them
-	stop    context.CancelCauseFunc
-	active  map[string]*Run
-	ended   map[string]*schema.Run // all ended runs that are kept, by id
-	order   []string               // ids of all runs, oldest first
-	queues  map[string][]*Run      // waiting and running, oldest first
+	closed  bool            // no goroutine of a run begins any more
+	table   table
+	queues  map[string][]*Run // waiting and running, in the order of their turns
 	number  uint64
 	dirty   map[string]struct{}
-	open    map[string]openStep // by command id
-	lastSeq uint64              // newest sequence of the log that is folded
+	lastSeq uint64          // newest sequence of the log that is folded
+	floors  map[*Run]uint64 // of appends under way: theirs will be larger
 	wg      sync.WaitGroup
 
 	watchMu  sync.Mutex
@@ -70,16 +99,15 @@ type Checkpoint struct {
 // checkpointKey is the one key of the checkpoint's bucket.
 const checkpointKey = "runs"
 
-// Keep is how many ended runs stay in the bucket and in memory.
+// Keep is how many runs stay in the bucket and in memory.
 const Keep = 5000
 
 // New makes an engine over the registered actions. It panics when two actions
 // share a name: that is a broken list, found by the first test.
 func New(cfg Config) *Engine {
 	e := &Engine{
-		cfg: cfg, actions: map[string]Action{}, ready: make(chan struct{}),
-		active: map[string]*Run{}, ended: map[string]*schema.Run{}, queues: map[string][]*Run{},
-		dirty: map[string]struct{}{}, open: map[string]openStep{}, watchers: map[chan schema.Change]struct{}{}, wake: make(chan struct{}, 1),
+		cfg: cfg, actions: map[string]Action{}, ready: make(chan struct{}), table: newTable(), queues: map[string][]*Run{},
+		dirty: map[string]struct{}{}, floors: map[*Run]uint64{}, watchers: map[chan schema.Change]struct{}{}, wake: make(chan struct{}, 1),
 	}
 	for _, a := range cfg.Actions {
 		if _, dup := e.actions[a.Name]; dup {
@@ -96,7 +124,7 @@ func (e *Engine) Actions() []Action {
 	for _, a := range e.actions {
 		out = append(out, a)
 	}
-	slices.SortFunc(out, func(a, b Action) int { return compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b Action) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 
@@ -110,10 +138,10 @@ func (e *Engine) Action(name string) (Action, bool) {
 // and the asks of agents wait for the recovery.
 func (e *Engine) Run(ctx context.Context) error {
 	inner, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	e.mu.Lock()
-	e.ctx, e.stop = inner, stop
-	e.mu.Unlock()
 	defer stop(errStopping)
+	e.mu.Lock()
+	e.ctx = inner
+	e.mu.Unlock()
 	unfinished, err := e.recover(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -125,21 +153,25 @@ func (e *Engine) Run(ctx context.Context) error {
 	for _, r := range unfinished {
 		e.launch(r)
 	}
+	serving, end := context.WithCancel(ctx)
+	defer end()
 	done := make(chan error, 2)
-	go func() { done <- e.cfg.Conn.Results(ctx, e.result) }()
-	go func() { done <- e.project(ctx) }()
-	var first error
-	for range 2 {
-		if err := <-done; err != nil && ctx.Err() == nil && first == nil {
-			first = err
-			stop(errStopping)
-		}
-	}
+	go func() { done <- e.cfg.Conn.Results(serving, e.result) }()
+	go func() { done <- e.project(serving) }()
+	first := <-done // either ends with ctx, or by a fault
+	end()
 	stop(errStopping)
+	second := <-done
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
 	e.wg.Wait()
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return errors.Join(first, e.flush(flush))
+	if ctx.Err() == nil && first == nil && second == nil {
+		first = schema.Errorf(schema.Unavailable, "run engine: the connection to the bus has ended")
+	}
+	return errors.Join(first, second, e.flush(flush))
 }
 
 // waitReady blocks until recovery is done.
@@ -153,16 +185,20 @@ func (e *Engine) waitReady(ctx context.Context) error {
 	case <-e.ready:
 		return nil
 	case <-ctx.Done():
-		return schema.Wrap(schema.Unavailable, ctx.Err(), "core is starting")
+		return schema.Wrap(schema.Unavailable, ctx.Err(), "core is starting: it reads its runs, try again")
 	}
 }
 
 // Start records a run and begins it. When it returns, the run is on disk: nothing
 // accepted is lost. A run that exists under req.ID is returned as it is. Errors:
-// NotFound for an unknown action.
+// NotFound for an unknown action or target; Unavailable while core stops or when
+// the log does not take it.
 func (e *Engine) Start(ctx context.Context, req StartReq) (*schema.Run, error) {
 	if err := e.waitReady(ctx); err != nil {
 		return nil, err
+	}
+	if en := e.find(req.ID); en != nil {
+		return en.recorded(ctx)
 	}
 	a, ok := e.actions[req.Action]
 	if !ok {
@@ -174,15 +210,19 @@ func (e *Engine) Start(ctx context.Context, req StartReq) (*schema.Run, error) {
 	if req.ID == "" {
 		req.ID = schema.NewID()
 	}
-	r, fresh := e.admit(req)
+	en, fresh := e.admit(req)
 	if !fresh {
-		return r.recorded(ctx)
+		return en.recorded(ctx)
 	}
-	if err := r.append(ctx, schema.Event{Type: schema.RunQueued, Run: &r.head}); err != nil {
+	r := en.live
+	if err := r.append(ctx, schema.Event{Type: schema.RunQueued, Run: en.rec.Load()}); err != nil {
 		e.forget(r)
+		if schema.CodeOf(err) == schema.Conflict && en.rec.Load().Events > 0 {
+			return e.readopt(ctx, req.ID)
+		}
 		return nil, fmt.Errorf("record run of %s: %w", a.Name, err)
 	}
-	close(r.onDisk)
+	close(en.onDisk)
 	e.launch(r)
 	return r.Record(), nil
 }
@@ -215,39 +255,22 @@ func (e *Engine) resolve(ctx context.Context, a Action, req *StartReq) error {
 	return nil
 }
 
-// admit makes the run and puts it into the tables, or finds the one that is there.
-func (e *Engine) admit(req StartReq) (*Run, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if r, ok := e.active[req.ID]; ok {
-		return r, false
+// readopt returns a run that the log knows and the tables do not: one that was
+// forgotten for its age, or whose recording this process never heard of. The
+// latter is taken up.
+func (e *Engine) readopt(ctx context.Context, id string) (*schema.Run, error) {
+	got, err := e.replay(ctx, id, schema.Run{})
+	if err != nil {
+		return nil, err
 	}
-	if rec, ok := e.ended[req.ID]; ok {
-		return endedRun(rec), false
+	if got.rec.State.Terminal() {
+		return got.rec, nil
 	}
-	e.number++
-	root := req.Root
-	if root == "" {
-		root = req.ID
+	r, fresh := e.takeUp(got)
+	if fresh {
+		e.launch(r)
 	}
-	r := e.newRun(schema.Run{
-		ID: req.ID, Number: e.number, Action: req.Action, Target: req.Target, Server: req.Server, Params: req.Params,
-		Parent: req.Parent, Root: root, Stage: req.Stage, Actor: req.Actor, Cause: req.Cause,
-		State: schema.StateQueued, Queued: time.Now().UnixMilli(),
-	})
-	e.active[req.ID] = r
-	e.order = append(e.order, req.ID)
-	return r, true
-}
-
-// forget takes a run out of the tables that could not be recorded.
-func (e *Engine) forget(r *Run) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.active, r.head.ID)
-	e.order = slices.DeleteFunc(e.order, func(id string) bool { return id == r.head.ID })
-	r.failed = true
-	close(r.onDisk)
+	return r.Record(), nil
 }
 
 // Cancel asks a run, and all its children, to end. It returns once the wish is on
@@ -261,27 +284,30 @@ func (e *Engine) Cancel(ctx context.Context, id string, by schema.Actor) error {
 	if err != nil {
 		return err
 	}
-	return r.cancelBy(ctx, by, schema.Errorf(schema.Canceled, "canceled by %s", by.Name))
+	if _, err := r.recorded(ctx); err != nil {
+		return err
+	}
+	err = r.endBy(ctx, &by, schema.Errorf(schema.Canceled, "canceled by %s", by.Name))
+	if rec := r.Record(); err != nil && rec.State.Terminal() {
+		return ended(rec)
+	}
+	return err
 }
 
+func ended(rec *schema.Run) error {
+	return schema.Errorf(schema.Conflict, "run #%d has ended (%s)", rec.Number, rec.State)
+}
+
+// running returns the run in progress of that id; Conflict when it has ended.
 func (e *Engine) running(id string) (*Run, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if r, ok := e.active[id]; ok {
-		return r, nil
-	}
-	if rec, ok := e.ended[id]; ok {
-		return nil, schema.Errorf(schema.Conflict, "run #%d has ended (%s)", rec.Number, rec.State)
-	}
-	return nil, schema.Errorf(schema.NotFound, "no run %q", id)
-}
-
-func compare(a, b string) int {
+	en := e.table.runs[id]
 	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
+	case en == nil:
+		return nil, schema.Errorf(schema.NotFound, "no run %q", id)
+	case en.live == nil:
+		return nil, ended(en.rec.Load())
 	}
-	return 0
+	return en.live, nil
 }

@@ -4,25 +4,20 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"sort"
 	"strings"
 
 	"berth/schema"
 )
 
-// Get returns a run's record. Errors: NotFound.
+// Get returns a run's record, which is shared: not to be written to. Errors:
+// NotFound.
 func (e *Engine) Get(ctx context.Context, id string) (*schema.Run, error) {
 	if err := e.waitReady(ctx); err != nil {
 		return nil, err
 	}
-	e.mu.Lock()
-	r, active := e.active[id]
-	rec := e.ended[id]
-	e.mu.Unlock()
-	switch {
-	case active:
-		return r.Record(), nil
-	case rec != nil:
-		return rec.Clone(), nil
+	if en := e.find(id); en != nil {
+		return en.rec.Load(), nil
 	}
 	return nil, schema.Errorf(schema.NotFound, "no run %q", id)
 }
@@ -33,7 +28,7 @@ func (e *Engine) Wait(ctx context.Context, id string) (*schema.Run, error) {
 		return nil, err
 	}
 	e.mu.Lock()
-	r := e.active[id]
+	r := e.table.live[id]
 	e.mu.Unlock()
 	if r == nil {
 		return e.Get(ctx, id)
@@ -43,10 +38,13 @@ func (e *Engine) Wait(ctx context.Context, id string) (*schema.Run, error) {
 		return r.Record(), nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
+	case <-e.ctx.Done():
+		return nil, errStopping
 	}
 }
 
-// List returns runs that match f, newest first.
+// List returns runs that match f, newest first. The records are shared: not to be
+// written to.
 func (e *Engine) List(ctx context.Context, f schema.RunFilter) ([]*schema.Run, error) {
 	if err := e.waitReady(ctx); err != nil {
 		return nil, err
@@ -56,12 +54,18 @@ func (e *Engine) List(ctx context.Context, f schema.RunFilter) ([]*schema.Run, e
 		limit = 50
 	}
 	e.mu.Lock()
-	order := slices.Clone(e.order)
+	list := e.table.order
+	if f.Target != "" {
+		list = e.table.byTarget[f.Target]
+	}
 	e.mu.Unlock()
+	if f.Before != 0 {
+		list = list[:sort.Search(len(list), func(i int) bool { return list[i].number() >= f.Before })]
+	}
 	var out []*schema.Run
-	for _, id := range slices.Backward(order) {
-		rec, err := e.Get(ctx, id)
-		if err != nil || !matches(rec, f) {
+	for _, en := range slices.Backward(list) {
+		rec := en.rec.Load()
+		if !matches(rec, f) {
 			continue
 		}
 		if out = append(out, rec); len(out) == limit {
@@ -91,8 +95,7 @@ func (e *Engine) Children(ctx context.Context, id string) ([]*schema.Run, error)
 
 func matches(r *schema.Run, f schema.RunFilter) bool {
 	switch {
-	case f.Before != 0 && r.Number >= f.Before,
-		f.Kind != "" && r.Target.Kind != f.Kind,
+	case f.Kind != "" && r.Target.Kind != f.Kind,
 		f.Target != "" && r.Target.ID != f.Target,
 		f.Server != "" && r.Server.ID != f.Server,
 		f.Action != "" && r.Action != f.Action,

@@ -13,74 +13,72 @@ import (
 
 // Run is a run in progress, as its body sees it.
 type Run struct {
+	*entry
 	e      *Engine
+	id     string
 	action Action
-	onDisk chan struct{}   // closed when the run is recorded, or could not be
-	failed bool            // it could not be; written before onDisk is closed
-	done   chan struct{}   // closed when it has ended
+	queue  string          // that it is in; "" for none
 	turn   chan struct{}   // closed when it is first in its queue
+	done   chan struct{}   // closed when it has ended
 	ctx    context.Context //nolint:containedctx // the life of the run, which no request bounds
 	cancel context.CancelCauseFunc
-
-	head schema.Run // what never changes: id, number, action, target, parent, params
 
 	wr  sync.Mutex // orders appends; held while the log is written
 	seq uint64     // of the run's newest event, under wr
 
 	mu    sync.Mutex
-	rec   schema.Run
-	steps map[string]chan struct{} // closed when the step has ended
-	began map[string]chan struct{} // closed when an agent has begun the step
+	moved chan struct{} // closed, and made anew, when the record moves
 }
 
-func (e *Engine) newRun(rec schema.Run) *Run {
+// newRun makes the run of a record. The caller holds the engine's lock, or is the
+// recovery.
+func (e *Engine) newRun(rec *schema.Run) *Run {
 	ctx, cancel := context.WithCancelCause(e.ctx)
-	return &Run{
-		e: e, action: e.actions[rec.Action], onDisk: make(chan struct{}), done: make(chan struct{}), turn: make(chan struct{}),
-		ctx: ctx, cancel: cancel, head: rec, rec: rec, steps: map[string]chan struct{}{}, began: map[string]chan struct{}{},
+	r := &Run{
+		entry: newEntry(rec), e: e, id: rec.ID, action: e.actions[rec.Action],
+		turn: make(chan struct{}), done: make(chan struct{}), ctx: ctx, cancel: cancel, moved: make(chan struct{}),
 	}
-}
-
-// endedRun is a handle on a run that has ended already.
-func endedRun(rec *schema.Run) *Run {
-	r := &Run{onDisk: make(chan struct{}), done: make(chan struct{}), head: *rec, rec: *rec}
-	close(r.onDisk)
-	close(r.done)
+	r.live = r
+	if rec.Ending != nil {
+		cancel(rec.Ending.Err())
+	}
 	return r
 }
 
 // ID returns the run's id.
-func (r *Run) ID() string { return r.head.ID }
+func (r *Run) ID() string { return r.id }
 
-// Record returns a copy of the run as it stands.
-func (r *Run) Record() *schema.Run {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.rec.Clone()
-}
+// Record returns the run as it stands. It is shared: not to be written to.
+func (r *Run) Record() *schema.Run { return r.rec.Load() }
 
 // Params decodes the run's parameters into v.
 func (r *Run) Params(v any) error {
-	if len(r.head.Params) == 0 {
+	rec := r.Record()
+	if len(rec.Params) == 0 {
 		return nil
 	}
-	if err := json.Unmarshal(r.head.Params, v); err != nil {
-		return schema.Wrap(schema.Invalid, err, "parameters of %s: %v", r.head.Action, err)
+	if err := json.Unmarshal(rec.Params, v); err != nil {
+		return schema.Errorf(schema.Invalid, "parameters of %s: %v", rec.Action, err)
 	}
 	return nil
 }
 
-// recorded waits until the run is on disk.
-func (r *Run) recorded(ctx context.Context) (*schema.Run, error) {
+func (r *Run) isOnDisk() bool {
 	select {
 	case <-r.onDisk:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+		return !r.failed
+	default:
+		return false
 	}
-	if r.failed {
-		return nil, schema.Errorf(schema.Unavailable, "the run could not be recorded")
+}
+
+// takesTurn gives the run its turn. The caller holds the engine's lock.
+func (r *Run) takesTurn() {
+	select {
+	case <-r.turn:
+	default:
+		close(r.turn)
 	}
-	return r.Record(), nil
 }
 
 // appendTimeout bounds one write of the log. It is not the caller's ctx that does:
@@ -88,31 +86,44 @@ func (r *Run) recorded(ctx context.Context) (*schema.Run, error) {
 // known.
 const appendTimeout = 15 * time.Second
 
-// append records ev and folds it. The event's version, count and time are set
-// here. An append whose answer was lost is found again and not repeated.
+// append records ev.
 func (r *Run) append(ctx context.Context, ev schema.Event) error {
+	_, err := r.update(ctx, func(*schema.Run) *schema.Event { return &ev })
+	return err
+}
+
+// update records and folds the event that decide makes of the record as it stands;
+// nothing comes between. Nil records nothing: did is false then. The event's
+// version, count and time are set here. An append whose answer was lost is found
+// again and not repeated.
+func (r *Run) update(ctx context.Context, decide func(rec *schema.Run) *schema.Event) (did bool, err error) {
 	r.wr.Lock()
 	defer r.wr.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendTimeout)
 	defer cancel()
+	defer r.e.appending(r)()
 	for attempt := 1; ; attempt++ {
-		r.mu.Lock()
-		trial := r.rec.Clone()
-		r.mu.Unlock()
-		ev.V, ev.N, ev.At = schema.EventVersion, trial.Events+1, time.Now().UnixMilli()
-		if err := trial.Apply(ev); err != nil {
-			return err
+		rec := r.Record()
+		ev := decide(rec)
+		if ev == nil {
+			return false, nil
 		}
-		seq, err := r.e.cfg.Conn.Append(ctx, r.head.ID, r.seq, ev)
+		trial := rec.Clone()
+		ev.V, ev.N, ev.At = schema.EventVersion, rec.Events+1, time.Now().UnixMilli()
+		if err := trial.Apply(*ev); err != nil {
+			return false, err
+		}
+		seq, err := r.e.cfg.Conn.Append(ctx, r.id, r.seq, *ev)
 		if err == nil {
 			r.fold(trial, seq)
-			return nil
+			return true, nil
 		}
-		if there, cerr := r.catchUp(ctx, ev); cerr != nil || there {
-			return errors.Join(cerr)
+		there, cerr := r.catchUp(ctx, *ev)
+		if cerr != nil || there {
+			return there, cerr
 		}
-		if attempt == 3 {
-			return err
+		if attempt == 3 || schema.CodeOf(err) == schema.TooLarge {
+			return false, err
 		}
 	}
 }
@@ -120,16 +131,26 @@ func (r *Run) append(ctx context.Context, ev schema.Event) error {
 // fold takes over a newer state of the record. The caller holds the write lock.
 func (r *Run) fold(rec *schema.Run, seq uint64) {
 	r.seq = seq
-	r.mu.Lock()
-	r.rec = *rec
-	r.mu.Unlock()
+	r.rec.Store(rec)
 	r.e.changed(rec.ID, seq)
+	r.mu.Lock()
+	close(r.moved)
+	r.moved = make(chan struct{})
+	r.mu.Unlock()
+}
+
+// onMove returns a channel that is closed when the record has moved on from what
+// it is after this call.
+func (r *Run) onMove() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.moved
 }
 
 // catchUp reads the log again after an append whose fate is unknown, and reports
 // whether ev is in it.
 func (r *Run) catchUp(ctx context.Context, ev schema.Event) (bool, error) {
-	events, seq, err := r.e.cfg.Conn.History(ctx, r.head.ID)
+	events, seq, err := r.e.cfg.Conn.History(ctx, r.id)
 	if err != nil {
 		return false, fmt.Errorf("read the log after %s: %w", ev.Type, err)
 	}
@@ -145,140 +166,23 @@ func (r *Run) catchUp(ctx context.Context, ev schema.Event) (bool, error) {
 	return got.Type == ev.Type && got.At == ev.At && got.Name == ev.Name, nil
 }
 
-// Note is what a body says about its run while it goes on.
-type Note struct {
-	Text     string
-	Commit   string
-	Message  string
-	Decision *schema.Decision
-}
-
-// Note records n; what it repeats is not recorded again.
-func (r *Run) Note(ctx context.Context, n Note) error {
-	rec := r.Record()
-	if n.Text == rec.Note && (n.Commit == "" || n.Commit == rec.Commit) && (n.Message == "" || n.Message == rec.Message) &&
-		(n.Decision == nil || rec.Decision != nil && rec.Decision.Reason == n.Decision.Reason && rec.Decision.What == n.Decision.What) {
-		return nil
-	}
-	return r.append(ctx, schema.Event{Type: schema.RunNoted, Note: n.Text, Commit: n.Commit, Message: n.Message, Decision: n.Decision})
-}
-
-// StartStage records that a stage of a procedure begins; total is how many
-// executions it has.
-func (r *Run) StartStage(ctx context.Context, name string, total int) error {
-	for _, s := range r.Record().Stages {
-		if s.Name == name && s.Started != 0 {
+// endBy records that the run is to end, why, and by whose wish, and ends it.
+func (r *Run) endBy(ctx context.Context, by *schema.Actor, cause *schema.Error) error {
+	_, err := r.update(ctx, func(rec *schema.Run) *schema.Event {
+		if rec.Ending != nil {
 			return nil
 		}
+		return &schema.Event{Type: schema.RunCanceling, Actor: by, Note: cause.Text, Problem: schema.ProblemOf(cause)}
+	})
+	if err == nil {
+		r.cancel(cause)
 	}
-	return r.append(ctx, schema.Event{Type: schema.StageStarted, Stage: &schema.Stage{Name: name, Total: total}})
-}
-
-// EndStage records how a stage ended.
-func (r *Run) EndStage(ctx context.Context, name string, state schema.RunState, note string) error {
-	for _, s := range r.Record().Stages {
-		if s.Name == name && s.State.Terminal() {
-			return nil
-		}
-	}
-	return r.append(ctx, schema.Event{Type: schema.StageEnded, Stage: &schema.Stage{Name: name, State: state, Note: note}})
-}
-
-// PlanStages records the stages of a procedure before the first begins, so that
-// whoever watches sees what is to come.
-func (r *Run) PlanStages(ctx context.Context, stages []schema.Stage) error {
-	for _, s := range stages {
-		known := false
-		for _, have := range r.Record().Stages {
-			known = known || have.Name == s.Name
-		}
-		if known {
-			continue
-		}
-		s.State = schema.StateQueued
-		if err := r.append(ctx, schema.Event{Type: schema.StagePlanned, Stage: &s}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// cancelBy records who wants the run to end, and ends it.
-func (r *Run) cancelBy(ctx context.Context, by schema.Actor, cause error) error {
-	if r.Record().Canceled == nil {
-		if err := r.append(ctx, schema.Event{Type: schema.RunCanceling, Actor: &by, Note: schema.SafeText(cause)}); err != nil {
-			return err
-		}
-	}
-	r.cancel(cause)
-	return nil
+	return err
 }
 
 // stopping reports whether the run's context ended because core stops.
-func (r *Run) stopping() bool { return errors.Is(context.Cause(r.ctx), errStopping) }
-
-// idle reports whether nothing of the run is being worked on: it waits for its
-// turn, or all its open steps wait for an agent to begin.
-func (r *Run) idle(child func(id string) *Run) bool {
-	r.mu.Lock()
-	rec := r.rec.Clone()
-	r.mu.Unlock()
-	if rec.State == schema.StateQueued || rec.Started == 0 {
-		return true
-	}
-	open := 0
-	for _, s := range rec.Steps {
-		if s.State.Terminal() {
-			continue
-		}
-		open++
-		switch s.Kind {
-		case schema.StepJob:
-			if s.Started != 0 {
-				return false
-			}
-		case schema.StepChild:
-			if c := child(s.Child); c == nil || !c.idle(child) {
-				return false
-			}
-		case schema.StepLocal, schema.StepSleep:
-			return false
-		}
-	}
-	return open > 0
-}
-
-// open makes the channels of a step that has not ended.
-func (r *Run) open(step string) (ended, began chan struct{}) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.steps[step] == nil {
-		r.steps[step], r.began[step] = make(chan struct{}), make(chan struct{})
-		if s := r.rec.Step(step); s != nil {
-			if s.Started != 0 {
-				close(r.began[step])
-			}
-			if s.State.Terminal() {
-				close(r.steps[step])
-			}
-		}
-	}
-	return r.steps[step], r.began[step]
-}
-
-// signal closes ch of the step once.
-func (r *Run) signal(table map[string]chan struct{}, step string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	ch := table[step]
-	if ch == nil {
-		return
-	}
-	select {
-	case <-ch:
-	default:
-		close(ch)
-	}
+func (r *Run) stopping() bool {
+	return r.e.ctx.Err() != nil || errors.Is(context.Cause(r.ctx), errStopping)
 }
 
 // ChildRecord returns the record of a run that this one started.
@@ -295,7 +199,7 @@ func (r *Run) CancelOthers(ctx context.Context, f schema.RunFilter, only string)
 	}
 	n := 0
 	for _, other := range list {
-		if other.ID == r.ID() || only != "" && other.ID != only {
+		if other.ID == r.id || only != "" && other.ID != only {
 			continue
 		}
 		if err := r.e.Cancel(ctx, other.ID, r.Record().Actor); err != nil && schema.CodeOf(err) != schema.Conflict {

@@ -21,6 +21,9 @@ const cancelGrace = 20 * time.Second
 // overtime is how long past its timeout an agent that is online may be silent.
 const overtime = 30 * time.Second
 
+// lookEvery is how often a waiting step looks at its bounds and its server.
+const lookEvery = 5 * time.Second
+
 // Job says what a step sends and under which bounds.
 type Job struct {
 	Step    string        // unique in the run, stable
@@ -48,86 +51,102 @@ func Do[Req, Resp any](ctx context.Context, r *Run, j Job, verb schema.Job[Req, 
 	if err != nil {
 		return resp, fmt.Errorf("encode %s: %w", verb.Name, err)
 	}
-	step, err := r.do(ctx, j, verb.Name, args)
+	s, err := r.do(ctx, j, verb.Name, args)
 	if err != nil {
 		return resp, err
 	}
-	return decodeStep[Resp](step)
-}
-
-func decodeStep[T any](step *schema.Step) (T, error) {
-	var v T
-	if step.Problem != nil {
-		return v, step.Problem.Err()
+	if s.Problem != nil {
+		return resp, s.Problem.Err()
 	}
-	if len(step.Value) > 0 {
-		if err := json.Unmarshal(step.Value, &v); err != nil {
-			return v, fmt.Errorf("decode answer of step %q: %w", step.Name, err)
+	if len(s.Value) > 0 {
+		if err := json.Unmarshal(s.Value, &resp); err != nil {
+			return resp, schema.Wrap(schema.Failed, err, "the answer of server %q to %s cannot be read: update its agent", s.Server.Name, s.Verb)
 		}
 	}
-	return v, nil
+	return resp, nil
 }
 
 // commandID names the command of a step: the same on every core and after every
-// restart.
+// restart. It begins with the run's id, by which the run is found again.
 func commandID(run, step string) string {
 	sum := sha256.Sum256([]byte(step))
 	return run + "-" + hex.EncodeToString(sum[:5])
 }
 
+// do records the step, queues its command and waits until the step has ended.
 func (r *Run) do(ctx context.Context, j Job, verb string, args json.RawMessage) (*schema.Step, error) {
-	rec := r.Record()
-	s := rec.Step(j.Step)
-	if s != nil && s.State.Terminal() {
-		return s, nil
-	}
-	if err := context.Cause(ctx); err != nil {
-		return nil, err
-	}
+	s := r.Record().Step(j.Step)
 	if s == nil {
-		s = &schema.Step{
-			Name: j.Step, Kind: schema.StepJob, Stage: j.Stage, Server: j.Server, Verb: verb, Target: rec.Target,
-			Command: commandID(rec.ID, j.Step), Timeout: j.Timeout.Milliseconds(), Deadline: time.Now().Add(j.Wait).UnixMilli(),
+		if err := r.schedule(ctx, j, verb); err != nil {
+			return nil, err
 		}
-		if online, since := r.e.cfg.Online(j.Server.ID); !online {
-			s.State, s.Note = schema.StateWaiting, waitingFor(j.Server, since)
-		}
-		if err := r.append(ctx, schema.Event{Type: schema.StepScheduled, Step: s}); err != nil {
-			return nil, fmt.Errorf("record step %q: %w", j.Step, err)
-		}
+		s = r.Record().Step(j.Step)
 	}
-	ended, began := r.open(j.Step)
-	r.e.track(s.Command, r, j.Step, j.Key)
-	defer r.e.untrack(s.Command)
-	if s.Started == 0 {
-		if err := r.queue(ctx, s, args, j.Key); err != nil {
+	switch {
+	case s.State.Terminal():
+		return s, nil
+	case ctx.Err() != nil: // await ends it
+	case s.Started != 0:
+		r.answered(ctx, s)
+	default:
+		if err := r.enqueue(ctx, s, args); err != nil {
 			return nil, err
 		}
 	}
-	if err := r.await(ctx, s, ended, began); err != nil {
+	if err := r.await(ctx, j.Step); err != nil {
 		return nil, err
 	}
 	return r.Record().Step(j.Step), nil
 }
 
+func (r *Run) schedule(ctx context.Context, j Job, verb string) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	s := &schema.Step{
+		Name: j.Step, Kind: schema.StepJob, Stage: j.Stage, Server: j.Server, Verb: verb, Target: r.Record().Target, Key: j.Key,
+		Command: commandID(r.id, j.Step), Timeout: j.Timeout.Milliseconds(), Deadline: time.Now().Add(j.Wait).UnixMilli(),
+	}
+	if online, since := r.e.cfg.Online(j.Server.ID); !online {
+		s.State, s.Note = schema.StateWaiting, waitingFor(j.Server, since)
+	}
+	if err := r.append(ctx, schema.Event{Type: schema.StepScheduled, Step: s}); err != nil {
+		return fmt.Errorf("record step %q: %w", j.Step, err)
+	}
+	return nil
+}
+
+// answered takes the answer that an agent gave while core was away, if there is
+// one: the queue of answers hands it out only after a while.
+func (r *Run) answered(ctx context.Context, s *schema.Step) {
+	res, ok, err := r.e.cfg.Conn.Result(ctx, s.Server.ID, s.Command)
+	if ok {
+		err = r.e.result(ctx, s.Server.ID, res)
+	}
+	if err != nil {
+		r.e.cfg.Log.Debug("look for an answer", "command", s.Command, "err", err) // it comes by the queue
+	}
+}
+
 func waitingFor(server schema.Target, since time.Time) string {
 	if since.IsZero() {
-		return fmt.Sprintf("waiting for server %s, which has not connected yet", server.Name)
+		return fmt.Sprintf("waiting for server %s, which no agent has joined yet: `berth server join-token %s` says how", server.Name, server.Name)
 	}
 	return fmt.Sprintf("waiting for server %s since %s", server.Name, since.UTC().Format("2006-01-02 15:04:05 UTC"))
 }
 
-func (r *Run) queue(ctx context.Context, s *schema.Step, args json.RawMessage, key string) error {
-	left := time.Until(time.UnixMilli(s.Deadline))
-	if left < time.Second {
-		left = time.Second
-	}
+// enqueue puts the step's command where its agent finds it. It stays there while
+// the work is done: what it may ask for follows from it.
+func (r *Run) enqueue(ctx context.Context, s *schema.Step, args json.RawMessage) error {
 	cmd := schema.Command{
-		ID: s.Command, Run: r.ID(), Step: s.Name, Verb: s.Verb, Key: key, Args: args,
-		Queued: s.Queued, Timeout: s.Timeout,
+		ID: s.Command, Run: r.id, Step: s.Name, Verb: s.Verb, Key: s.Key, Args: args, Queued: s.Queued, Timeout: s.Timeout,
 	}
-	if err := r.e.cfg.Conn.Enqueue(ctx, s.Server.ID, cmd, left); err != nil {
-		return fmt.Errorf("queue %s for server %q: %w", s.Verb, s.Server.Name, err)
+	life := max(time.Until(time.UnixMilli(s.Deadline)), 0) + time.Duration(s.Timeout)*time.Millisecond + 2*overtime
+	if err := r.e.cfg.Conn.Enqueue(ctx, s.Server.ID, cmd, life); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		return schema.Wrap(schema.CodeOf(err), err, "queue %s for server %q", s.Verb, s.Server.Name)
 	}
 	r.e.idleChanged(r)
 	if err := r.e.cfg.Conn.Notify(ctx, s.Server.ID, "nudge", struct{}{}); err != nil {
@@ -137,95 +156,145 @@ func (r *Run) queue(ctx context.Context, s *schema.Step, args json.RawMessage, k
 }
 
 // await blocks until the step has ended, by the agent's answer or by its bounds.
-func (r *Run) await(ctx context.Context, s *schema.Step, ended, began <-chan struct{}) error {
-	wait := time.NewTimer(time.Until(time.UnixMilli(s.Deadline)))
-	defer wait.Stop()
-	select {
-	case <-ended:
-		return nil
-	case <-began:
-	case <-wait.C:
-		return r.giveUp(s, began, ended)
-	case <-ctx.Done():
-		return r.letGo(ctx, s, ended)
-	}
-	tick := time.NewTicker(5 * time.Second)
+func (r *Run) await(ctx context.Context, step string) error {
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	wait := time.NewTimer(time.Until(time.UnixMilli(r.Record().Step(step).Deadline)))
+	defer wait.Stop()
+	ended := ctx.Done()
 	for {
-		select {
-		case <-ended:
+		moved := r.onMove()
+		s := r.Record().Step(step)
+		if s.State.Terminal() {
 			return nil
-		case <-ctx.Done():
-			return r.letGo(ctx, s, ended)
-		case <-tick.C:
-			if r.overdue(s.Name) {
-				return r.endStep(s.Name, schema.StateFailed, schema.Errorf(schema.Expired,
-					"%s on server %q did not answer within its %s", s.Verb, s.Server.Name, time.Duration(s.Timeout)*time.Millisecond))
+		}
+		var err error
+		select {
+		case <-moved:
+		case <-ended:
+			if err = r.letGo(ctx, s); err == nil { // superseded too late: what was begun is finished
+				ended = nil
 			}
+		case <-wait.C:
+			err = r.giveUp(s)
+		case <-tick.C:
+			err = r.look(s)
+		case <-r.e.ctx.Done():
+			err = errStopping
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
 
-// overdue reports whether an agent that has begun the step should have answered.
-// An agent that is offline is given the step's whole deadline to come back.
-func (r *Run) overdue(step string) bool {
-	s := r.Record().Step(step)
+// look ends a begun step whose agent should have answered, and says of one that is
+// not begun what it waits for.
+func (r *Run) look(s *schema.Step) error {
+	online, since := r.e.cfg.Online(s.Server.ID)
+	if s.Started == 0 {
+		if !online && s.State != schema.StateWaiting {
+			return r.noteStep(s.Name, schema.StateWaiting, waitingFor(s.Server, since))
+		}
+		return nil
+	}
 	limit := time.UnixMilli(s.Started + s.Timeout).Add(overtime)
-	if online, since := r.e.cfg.Online(s.Server.ID); !online || time.Since(since) < overtime {
+	if away := !online || time.Since(since) < overtime; away { // it is given the step's whole deadline to come back
 		if d := time.UnixMilli(s.Deadline); d.After(limit) {
 			limit = d
 		}
 	}
-	return time.Now().After(limit)
+	if time.Now().Before(limit) {
+		return nil
+	}
+	text := fmt.Sprintf("%s on server %q did not answer within its %s", s.Verb, s.Server.Name, time.Duration(s.Timeout)*time.Millisecond)
+	if !online {
+		text = fmt.Sprintf("server %q went away while it worked on this and did not come back: look at what runs there, start its agent, then run again", s.Server.Name)
+	}
+	r.tellAgent(s)
+	_, err := r.endStep(s.Name, schema.StateFailed, schema.Errorf(schema.Expired, "%s", text), false)
+	return err
+}
+
+// noteStep says of an open step that has not begun what it waits for.
+func (r *Run) noteStep(name string, state schema.RunState, note string) error {
+	_, err := r.update(r.ctx, func(rec *schema.Run) *schema.Event {
+		s := rec.Step(name)
+		if s.State.Terminal() || s.Started != 0 || s.Note == note {
+			return nil
+		}
+		return &schema.Event{Type: schema.StepNoted, Name: name, State: state, Note: note}
+	})
+	return err
 }
 
 // giveUp ends a step whose server did not take the command in time.
-func (r *Run) giveUp(s *schema.Step, began, ended <-chan struct{}) error {
-	ctx, cancel := r.grace()
-	defer cancel()
-	if err := r.e.cfg.Conn.Dequeue(ctx, s.Server.ID, s.Command); err != nil {
-		return fmt.Errorf("withdraw %s: %w", s.Command, err)
+func (r *Run) giveUp(s *schema.Step) error {
+	waited := time.Duration(s.Deadline-s.Queued) * time.Millisecond
+	text := fmt.Sprintf("server %q did not come back within %s: start its agent, then run again", s.Server.Name, waited)
+	if online, _ := r.e.cfg.Online(s.Server.ID); online {
+		text = fmt.Sprintf("server %q did not begin within %s: other work on it took that long, or its agent needs a look", s.Server.Name, waited)
 	}
-	select {
-	case <-began: // taken at the last moment
-		return r.await(r.ctx, s, ended, began)
-	default:
+	ended, err := r.endStep(s.Name, schema.StateFailed, schema.Errorf(schema.Expired, "%s", text), true)
+	if ended {
+		r.withdraw(s)
 	}
-	return r.endStep(s.Name, schema.StateFailed, schema.Errorf(schema.Expired,
-		"server %q did not come back within %s: start its agent, then run again",
-		s.Server.Name, time.Duration(s.Deadline-s.Queued)*time.Millisecond))
+	return err
 }
 
-// letGo ends a step whose run was ended: withdraws the command, or tells the agent
-// to stop and waits for it to say so.
-func (r *Run) letGo(ctx context.Context, s *schema.Step, ended <-chan struct{}) error {
+// letGo ends a step whose run is to end: withdraws the command, or tells the agent
+// to stop and waits until it says that it has. Nil says that the work is wanted
+// all the same: being superseded does not end what has begun.
+func (r *Run) letGo(ctx context.Context, s *schema.Step) error {
 	cause := context.Cause(ctx)
-	if r.stopping() || errors.Is(cause, errStopping) {
+	if r.stopping() {
 		return errStopping
 	}
-	grace, cancel := r.grace()
-	defer cancel()
-	if err := r.e.cfg.Conn.Dequeue(grace, s.Server.ID, s.Command); err != nil {
-		r.e.cfg.Log.Warn("withdraw command", "command", s.Command, "err", err)
+	ended, err := r.endStep(s.Name, stateOf(cause), cause, true)
+	switch {
+	case err != nil:
+		return err
+	case ended:
+		r.withdraw(s)
+		return cause
+	case schema.CodeOf(cause) == schema.Superseded:
+		return nil
 	}
-	if now := r.Record().Step(s.Name); now.Started != 0 && !now.State.Terminal() {
-		_ = r.e.cfg.Conn.Notify(grace, s.Server.ID, "cancel", schema.BeginReq{Command: s.Command}) // the renewal says it too
-		select {
-		case <-ended:
+	r.tellAgent(s)
+	grace := time.NewTimer(cancelGrace)
+	defer grace.Stop()
+	for {
+		moved := r.onMove()
+		if r.Record().Step(s.Name).State.Terminal() {
 			return cause
-		case <-grace.Done():
+		}
+		select {
+		case <-moved:
+		case <-grace.C:
+			_, err := r.endStep(s.Name, schema.StateCanceled,
+				schema.Errorf(schema.Canceled, "%s; server %q has not confirmed that it stopped", schema.SafeText(cause), s.Server.Name), false)
+			return errors.Join(cause, err)
 		case <-r.e.ctx.Done():
 			return errStopping
 		}
 	}
-	state := schema.StateCanceled
-	if schema.CodeOf(cause) == schema.Superseded {
-		state = schema.StateSuperseded
+}
+
+// tellAgent tells the agent to stop what it does. The notice may be lost: when the
+// agent renews its lease it is told again.
+func (r *Run) tellAgent(s *schema.Step) {
+	if err := r.e.cfg.Conn.Notify(r.ctx, s.Server.ID, "cancel", schema.BeginReq{Command: s.Command}); err != nil {
+		r.e.cfg.Log.Debug("tell agent to stop", "server", s.Server.Name, "err", err)
 	}
-	if err := r.endStep(s.Name, state, cause); err != nil && schema.CodeOf(err) != schema.Conflict {
-		return err
+}
+
+// withdraw takes the step's command off the queue.
+func (r *Run) withdraw(s *schema.Step) {
+	ctx, cancel := r.grace()
+	defer cancel()
+	if err := r.e.cfg.Conn.Dequeue(ctx, s.Server.ID, s.Command); err != nil {
+		r.e.cfg.Log.Debug("withdraw command", "command", s.Command, "err", err) // it is refused when the agent asks, and expires
 	}
-	return cause
 }
 
 // grace is a context for tidying up after the run's own has ended.
@@ -233,143 +302,41 @@ func (r *Run) grace() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.ctx), cancelGrace)
 }
 
-// endStep records the end of a step that no agent answered.
-func (r *Run) endStep(name string, state schema.RunState, cause error) error {
+// endStep records the end of a step that no agent answered, unless it has ended,
+// or has begun while it was not to.
+func (r *Run) endStep(name string, state schema.RunState, cause error, unbegun bool) (ended bool, err error) {
 	if r.stopping() {
-		return errStopping
+		return false, errStopping
 	}
-	ctx, cancel := r.grace()
-	defer cancel()
-	s := r.Record().Step(name)
-	if s.State.Terminal() {
-		return nil
-	}
-	err := r.append(ctx, schema.Event{Type: schema.StepEnded, Name: name, State: state, Problem: schema.ProblemOf(cause)})
-	if err == nil {
-		r.signal(r.steps, name)
-		r.e.release(ctx, s)
+	ended, err = r.update(r.ctx, func(rec *schema.Run) *schema.Event {
+		s := rec.Step(name)
+		if s == nil || s.State.Terminal() || unbegun && s.Started != 0 {
+			return nil
+		}
+		return &schema.Event{Type: schema.StepEnded, Name: name, State: state, Problem: schema.ProblemOf(cause)}
+	})
+	if ended {
 		r.e.idleChanged(r)
 	}
-	return err
+	return ended, err
 }
 
-// Local runs fn in core as a step: its answer is recorded, and fn is not run again
-// after a restart when it has answered. fn must be harmless when repeated.
-func Local[T any](ctx context.Context, r *Run, step string, fn func(context.Context) (T, error)) (T, error) {
-	var zero T
-	if s := r.Record().Step(step); s != nil && s.State.Terminal() {
-		return decodeStep[T](s)
-	} else if s == nil {
-		if err := r.append(ctx, schema.Event{Type: schema.StepScheduled, Step: &schema.Step{Name: step, Kind: schema.StepLocal, State: schema.StateRunning, Target: r.head.Target}}); err != nil {
-			return zero, err
+// closeSteps ends what a body left open when it returned: nobody waits for it.
+func (r *Run) closeSteps() {
+	for _, s := range r.Record().Steps {
+		if s.State.Terminal() {
+			continue
+		}
+		if s.Child != "" {
+			_, _ = r.endChild(s.Child, schema.Errorf(schema.Canceled, "the run that started it has ended"))
+		}
+		cause := schema.Errorf(schema.Canceled, "the run ended without waiting for it")
+		if _, err := r.endStep(s.Name, schema.StateCanceled, cause, false); err != nil {
+			r.e.cfg.Log.Warn("end a step that was left open", "run", r.id, "step", s.Name, "err", err)
+		}
+		if s.Kind == schema.StepJob {
+			r.tellAgent(&s)
+			r.withdraw(&s)
 		}
 	}
-	v, err := fn(ctx)
-	if r.stopping() {
-		return zero, errStopping
-	}
-	value, merr := json.Marshal(v)
-	if merr != nil {
-		return zero, fmt.Errorf("encode answer of step %q: %w", step, merr)
-	}
-	state := schema.StateSucceeded
-	if err != nil {
-		state, value = schema.StateFailed, nil
-	}
-	tidy, cancel := r.grace()
-	defer cancel()
-	if aerr := r.append(tidy, schema.Event{Type: schema.StepEnded, Name: step, State: state, Problem: schema.ProblemOf(err), Value: value}); aerr != nil {
-		return zero, aerr
-	}
-	return v, err
-}
-
-// Sleep waits for d, counted from when the step was first recorded.
-func (r *Run) Sleep(ctx context.Context, step string, d time.Duration) error {
-	s := r.Record().Step(step)
-	if s == nil {
-		if err := r.append(ctx, schema.Event{Type: schema.StepScheduled, Step: &schema.Step{Name: step, Kind: schema.StepSleep, State: schema.StateRunning, Timeout: d.Milliseconds()}}); err != nil {
-			return err
-		}
-		s = r.Record().Step(step)
-	}
-	if s.State.Terminal() {
-		return s.Problem.Err()
-	}
-	t := time.NewTimer(time.Until(time.UnixMilli(s.Queued).Add(d)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return r.endStep(step, schema.StateSucceeded, nil)
-	case <-ctx.Done():
-		if r.stopping() {
-			return errStopping
-		}
-		_ = r.endStep(step, schema.StateCanceled, context.Cause(ctx)) // the run's own end says it as well
-		return context.Cause(ctx)
-	}
-}
-
-// Child starts another run as a step of this one and waits for its end. The
-// child's id follows from the step: taken up again, it is the same child. The
-// child's record is returned also when it failed; the error is about the step.
-func (r *Run) Child(ctx context.Context, step string, req StartReq) (*schema.Run, error) {
-	rec := r.Record()
-	req.ID = schema.DeriveID(rec.ID, step)
-	req.Parent, req.Root = rec.ID, rec.Root
-	s := rec.Step(step)
-	if s == nil {
-		a, ok := r.e.Action(req.Action)
-		var rerr error
-		if !ok {
-			rerr = schema.Errorf(schema.Unsupported, "%s is not supported yet", req.Action)
-		} else {
-			rerr = r.e.resolve(ctx, a, &req)
-		}
-		s = &schema.Step{Name: step, Kind: schema.StepChild, Stage: req.Stage, Child: req.ID, Target: req.Target, Server: req.Server, State: schema.StateRunning}
-		if err := r.append(ctx, schema.Event{Type: schema.StepScheduled, Step: s}); err != nil {
-			return nil, err
-		}
-		if rerr != nil {
-			return nil, errors.Join(rerr, r.endStep(step, schema.StateFailed, rerr))
-		}
-	}
-	if s.State.Terminal() {
-		if s.Problem != nil {
-			if c, err := r.e.Get(ctx, s.Child); err == nil {
-				return c, nil
-			}
-			return nil, s.Problem.Err()
-		}
-		return r.e.Get(ctx, s.Child)
-	}
-	if _, err := r.e.Start(ctx, req); r.stopping() {
-		return nil, errStopping
-	} else if err != nil {
-		return nil, errors.Join(err, r.endStep(step, schema.StateFailed, err))
-	}
-	child, err := r.e.Wait(ctx, req.ID)
-	if err != nil {
-		if r.stopping() {
-			return nil, errStopping
-		}
-		if child, err = r.endChild(req.ID, context.Cause(ctx)); err != nil {
-			return nil, err
-		}
-	}
-	tidy, cancel := r.grace()
-	defer cancel()
-	err = r.append(tidy, schema.Event{Type: schema.StepEnded, Name: step, State: child.State, Note: child.Note, Problem: child.Problem})
-	r.e.idleChanged(r) // perhaps all that is left only waits
-	return child, err
-}
-
-// endChild passes the end of this run on to a child and waits for it.
-func (r *Run) endChild(id string, cause error) (*schema.Run, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), cancelGrace+5*time.Second)
-	defer cancel()
-	if c, err := r.e.running(id); err == nil {
-		c.cancel(cause)
-	}
-	return r.e.Wait(ctx, id)
 }

@@ -1,0 +1,202 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"berth/schema"
+)
+
+// join puts the run at its queue's end. The caller holds the engine's lock, under
+// which the run got its number: queues are in the order of numbers.
+func (e *Engine) join(r *Run) {
+	if r.action.Queue == nil {
+		close(r.turn)
+		return
+	}
+	r.queue = r.action.Queue(r.Record().Target)
+	e.queues[r.queue] = append(e.queues[r.queue], r)
+}
+
+// leave takes the run out of its queue; the next one has its turn.
+func (e *Engine) leave(r *Run) {
+	if r.queue != "" {
+		e.mu.Lock()
+		e.queues[r.queue] = slices.DeleteFunc(e.queues[r.queue], func(q *Run) bool { return q == r })
+		if len(e.queues[r.queue]) == 0 {
+			delete(e.queues, r.queue)
+		}
+		e.mu.Unlock()
+	}
+	e.idleChanged(r)
+}
+
+// takeTurn waits until no older run is in the queue.
+func (e *Engine) takeTurn(r *Run) error {
+	e.settle(r.queue)
+	select {
+	case <-r.turn:
+		return context.Cause(r.ctx)
+	default:
+	}
+	if ahead := e.ahead(r); ahead != nil {
+		rec, first := r.Record(), ahead.Record()
+		if e.descends(r, ahead) {
+			return schema.Errorf(schema.Conflict, "%s %q would start itself: run #%d, which waits for this one, is of the same %s",
+				rec.Target.Kind, rec.Target.Name, first.Number, rec.Target.Kind)
+		}
+		note := fmt.Sprintf("waiting for run #%d of the same %s", first.Number, first.Target.Kind)
+		_, err := r.update(r.ctx, func(rec *schema.Run) *schema.Event {
+			if rec.State != schema.StateQueued || rec.Ending != nil {
+				return nil
+			}
+			return &schema.Event{Type: schema.RunNoted, State: schema.StateWaiting, Note: note}
+		})
+		if err != nil && r.ctx.Err() == nil {
+			return err
+		}
+	}
+	select {
+	case <-r.turn:
+	case <-r.ctx.Done():
+	}
+	return context.Cause(r.ctx)
+}
+
+// ahead is the run that has the turn in r's queue, if it is another one.
+func (e *Engine) ahead(r *Run) *Run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if q := e.queues[r.queue]; len(q) > 0 && q[0] != r {
+		return q[0]
+	}
+	return nil
+}
+
+// descends reports whether the run was started, over however many generations, by
+// the other.
+func (e *Engine) descends(r, other *Run) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.descendsLocked(r, other)
+}
+
+func (e *Engine) descendsLocked(r, other *Run) bool {
+	for p := e.table.live[r.Record().Parent]; p != nil; p = e.table.live[p.Record().Parent] {
+		if p == other {
+			return true
+		}
+	}
+	return false
+}
+
+// settle looks at a queue again: ends older runs that only wait when a newer one
+// covers them, and gives the oldest its turn.
+func (e *Engine) settle(queue string) {
+	if queue == "" {
+		return
+	}
+	type pair struct{ old, by *Run }
+	var superseded []pair
+	e.mu.Lock()
+	q := e.queues[queue]
+	for i, old := range q {
+		if by := e.superseder(old, q[i+1:]); by != nil {
+			superseded = append(superseded, pair{old, by})
+		}
+	}
+	// One that is being ended keeps the turn until it has left.
+	if len(q) > 0 && q[0].isOnDisk() && (len(superseded) == 0 || superseded[0].old != q[0]) {
+		q[0].takesTurn()
+	}
+	e.mu.Unlock()
+	for _, p := range superseded {
+		e.supersede(p.old, p.by)
+	}
+}
+
+// superseder returns the newest run of newer that makes old pointless. The caller
+// holds the engine's lock.
+func (e *Engine) superseder(old *Run, newer []*Run) *Run {
+	if !old.action.Supersede || len(newer) == 0 || old.ctx.Err() != nil || !old.isOnDisk() || !e.idle(old.Record(), true) {
+		return nil
+	}
+	params := old.Record().Params
+	for _, by := range slices.Backward(newer) {
+		if by.action.Supersede && by.isOnDisk() && by.ctx.Err() == nil && !e.descendsLocked(by, old) &&
+			(by.action.Covers == nil || by.action.Covers(by.Record().Params, params)) {
+			return by
+		}
+	}
+	return nil
+}
+
+// supersede ends old in favour of by, if it still only waits.
+func (e *Engine) supersede(old, by *Run) {
+	cause := schema.Errorf(schema.Superseded, "superseded by run #%d", by.Record().Number)
+	meant, err := old.update(old.ctx, func(rec *schema.Run) *schema.Event {
+		if rec.Ending != nil || !e.idle(rec, false) {
+			return nil
+		}
+		return &schema.Event{Type: schema.RunCanceling, Note: cause.Text, Problem: schema.ProblemOf(cause)}
+	})
+	switch {
+	case meant:
+		old.cancel(cause)
+	case err != nil && schema.CodeOf(err) != schema.Conflict:
+		e.cfg.Log.Warn("record that a run is superseded", "run", old.id, "err", err)
+		e.mu.Lock()
+		if q := e.queues[old.queue]; len(q) > 0 && q[0] == old {
+			old.takesTurn() // it just runs
+		}
+		e.mu.Unlock()
+	}
+}
+
+// idle reports whether nothing of the run is being worked on: it waits for its
+// turn, or all its open steps wait for an agent to begin. locked says that the
+// caller holds the engine's lock.
+func (e *Engine) idle(rec *schema.Run, locked bool) bool {
+	if rec.Started == 0 {
+		return true
+	}
+	open := 0
+	for _, s := range rec.Steps {
+		if s.State.Terminal() {
+			continue
+		}
+		open++
+		switch s.Kind {
+		case schema.StepJob:
+			if s.Started != 0 {
+				return false
+			}
+		case schema.StepChild:
+			if !locked {
+				e.mu.Lock()
+			}
+			child := e.table.live[s.Child]
+			if !locked {
+				e.mu.Unlock()
+			}
+			if child == nil || !e.idle(child.Record(), locked) {
+				return false
+			}
+		case schema.StepSleep:
+			return false
+		}
+	}
+	return open > 0
+}
+
+// idleChanged looks again at the queues of the run and of its ancestors after
+// something of it began or ended.
+func (e *Engine) idleChanged(r *Run) {
+	for r != nil {
+		e.settle(r.queue)
+		e.mu.Lock()
+		r = e.table.live[r.Record().Parent]
+		e.mu.Unlock()
+	}
+}
