@@ -227,7 +227,7 @@ func (s *stage) measureCLI(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.ratio(what, ours, theirs, 0.2)
+		s.ratio(what, ours, theirs, 0.2, 0)
 		s.split("no-op deploy with pull, "+services(k.n), runs)
 		return nil
 	})
@@ -245,10 +245,11 @@ func (s *stage) measureChanged(ctx context.Context) error {
 				return err
 			}
 			what := fmt.Sprintf("one service of %d changed, without health check", k.n)
+			look := time.Duration(0)
 			if health {
-				what = fmt.Sprintf("one service of %d changed, seen to stay up", k.n)
+				what, look = fmt.Sprintf("one service of %d changed, and seen to stay up for a second", k.n), time.Second
 			}
-			s.ratio(what+", against bare `up`", ours, bare, 1.1)
+			s.ratio(what+", against bare `up`", ours, bare, 1.1, look)
 			s.split(what, runs)
 		}
 		return nil

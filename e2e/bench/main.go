@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.DurationVar(&s.idle, "idle", 30*time.Second, "how long to be idle before memory is read")
 	flags.BoolVar(&s.verbose, "v", false, "print the output of core and agent")
 	only := flags.String("run", "", "measure only rows whose name matches: start, memory, noop, cli, changed, push, webhook")
-	to := flags.String("out", "", "write the document here as well")
+	to := flags.String("out", "", "write the document here as well, when all rows are measured")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	text := s.document(ctx)
 	fmt.Fprint(out, text)
-	if *to == "" {
+	if *to == "" || *only != "" { // a part is no document
 		return nil
 	}
 	return os.WriteFile(*to, []byte(text), 0o644)

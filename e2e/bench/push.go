@@ -131,7 +131,7 @@ func (p *pushes) measure(ctx context.Context) error {
 			ours, byHand = append(ours, a), append(byHand, z)
 		}
 	}
-	p.s.ratio("push: webhook until the new container runs, one service of 5, against fetch, reset and `up` by hand", ours, byHand, 1.2)
+	p.s.ratio("push: webhook until the new container runs, one service of 5, against fetch, reset and `up` by hand", ours, byHand, 1.2, 0)
 	return nil
 }
 

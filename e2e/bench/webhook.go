@@ -72,8 +72,7 @@ func (s *stage) webhookRow(what string, ours, floor time.Duration, goal string, 
 	if !wanted {
 		goal = ""
 	}
-	s.lines = append(s.lines, line{what: what, measured: ms(ours), floor: ms(floor), ratio: fmt.Sprintf("%.2f", float64(ours)/float64(floor)), goal: goal, good: good})
-	s.say("%s", s.lines[len(s.lines)-1])
+	s.add(line{what: what, measured: ms(ours), floor: ms(floor), ratio: fmt.Sprintf("%.2f", float64(ours)/float64(floor)), goal: goal, good: good})
 }
 
 // floor is an embedded JetStream that syncs every write, as core's does.
