@@ -89,6 +89,7 @@ func TestCanary(t *testing.T) {
 		{"runs that fail", canaryFailures},
 		{"keys", canaryKeys},
 		{"answers, pages, logs", canaryShown},
+		{"killed half way", canaryKilled},
 		{"disks and streams", canaryKept},
 	} {
 		t.Run(part.name, func(t *testing.T) { h.Use(t); part.do(t, h) })
@@ -259,6 +260,8 @@ services:
 `
 	const env = "environment = \"\"\"\nTOKEN = [[CANARY]]\n\"\"\"\n"
 	stack("vars", contents+env+pre(printing))
+	stack("slow", contents+env+pre("echo "+mark+" \"[[CANARY]]\"; touch "+h.step("begun")+"; until [ -e "+h.step("go")+" ]; do sleep 0.05; done\n"+
+		"for i in $(seq 200); do echo \"[[CANARY]] $i\"; done; touch "+h.step("printed")+"; sleep 600"))
 	stack("only-env", "environment = \"\"\"\nTOKEN = [[CANARY]]\n\"\"\"\nfile_contents = \"\"\"\nservices: {app: {image: 'berth-e2e/app:1', environment: [\"B=${TOKEN}\"]}}\n\"\"\"\n")
 	stack("fails", contents+env+pre(printing+"\nexit 3"))
 	stack("dies", `file_contents = """
@@ -437,6 +440,63 @@ func canaryKeys(t *testing.T, h *canaryWorld) {
 	}
 }
 
+// step is a file by which a hook and the test wait for each other.
+func (h *canaryWorld) step(name string) string { return filepath.Join(filepath.Dir(h.args), name) }
+
+// canaryKilled ends core while a hook prints the secret, and then the agent: what
+// has not been sent, what was begun and what was read is on their disks.
+func canaryKilled(t *testing.T, h *canaryWorld) {
+	var u wire.Update
+	if err := h.API.Call(t.Context(), "execute", "DeployStack", wire.Params{"stack": "slow"}, &u); err != nil {
+		t.Fatal(err)
+	}
+	there := func(name string) func() bool {
+		return func() bool { _, err := os.Stat(h.step(name)); return err == nil }
+	}
+	h.World.Until(minute, "the hook has begun", there("begun"))
+	h.Core.Kill()
+	writeFile(t, h.step("go"), "")
+	h.World.Until(minute, "the hook has printed", there("printed"))
+	agent := h.Servers[world.Nexus].Agent
+	agent.Kill()
+	h.searchFiles(t)
+	h.RestartCore()
+	h.RestartAgent(world.Nexus)
+	if r := h.Ended(t, u.ID.OID, minute); r.State != "failed" || !strings.Contains(r.Why(), "interrupted") {
+		t.Errorf("the run ended %s: %s", r.State, r.Why())
+	}
+	h.search(t, "the killed agent's log", []byte(agent.Output()))
+	var raw json.RawMessage
+	if err := h.API.Call(t.Context(), "read", "GetRunOutput", wire.Params{"id": u.ID.OID, "limit": 5000}, &raw); err != nil {
+		t.Fatal(err)
+	}
+	h.search(t, "output of the interrupted run", raw)
+}
+
+// searchFiles looks into every file of core's, the agent's and temporary folders.
+func (h *canaryWorld) searchFiles(t *testing.T) {
+	t.Helper()
+	for name, dir := range map[string]string{"core's data": h.Data, "the agent's data": h.Servers[world.Nexus].Data, "temporary files": h.tmp} {
+		files := 0
+		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || !e.Type().IsRegular() {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			files++
+			rel, _ := filepath.Rel(dir, path)
+			h.search(t, name+": "+rel, append(data, rel...))
+			return nil
+		})
+		if err != nil || files == 0 && name != "temporary files" {
+			t.Errorf("%s: read %d files (%v)", name, files, err)
+		}
+	}
+}
+
 // writings are the forms in which a secret is looked for.
 func writings(v string) map[string]string {
 	out := map[string]string{"plain": v, "hex": hex.EncodeToString([]byte(v)), "query": url.QueryEscape(v), "path": url.PathEscape(v)}
@@ -595,25 +655,7 @@ func canaryKept(t *testing.T, h *canaryWorld) {
 	if code := h.Core.Stop(t); code != 0 {
 		t.Errorf("core ended with %d", code)
 	}
-	for name, dir := range map[string]string{"core's data": h.Data, "the agent's data": h.Servers[world.Nexus].Data, "temporary files": h.tmp} {
-		files := 0
-		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-			if err != nil || !e.Type().IsRegular() {
-				return err
-			}
-			data, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			files++
-			rel, _ := filepath.Rel(dir, path)
-			h.search(t, name+": "+rel, append(data, rel...))
-			return nil
-		})
-		if err != nil || files == 0 && name != "temporary files" {
-			t.Errorf("%s: read %d files (%v)", name, files, err)
-		}
-	}
+	h.searchFiles(t)
 	ctx, cancel := context.WithTimeout(t.Context(), minute)
 	defer cancel()
 	dir := filepath.Join(t.TempDir(), "bus")
