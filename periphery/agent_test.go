@@ -101,6 +101,8 @@ func TestStackLog(t *testing.T) {
 	s := newStack(t)
 	s.onHost(map[string]string{"compose.yaml": "services: { web: { image: 'berthtest/app:1', command: [ -say, 'one\\ntwo' ] }, db: { image: 'berthtest/app:1', command: [ -say, 'three' ] } }\n"})
 	s.up()
+	s.log("web")
+	s.log("db")
 	ask := func(req schema.StackLogReq) schema.StackLogResp {
 		t.Helper()
 		req.Project = s.req.Name

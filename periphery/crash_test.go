@@ -39,6 +39,7 @@ func slowHealth(t testing.TB, s *stack) {
 func TestKilledButDone(t *testing.T) {
 	s := newStack(t)
 	slowHealth(t, s)
+	s.req.Config.CheckHealth = true
 	s.onHost(map[string]string{"compose.yaml": "services: { web: { image: 'berthtest/slow:1', healthcheck: { retries: 20 } }, db: { image: 'berthtest/app:1' } }\n"})
 	id := s.crash(func() bool {
 		c := s.containers(s.req.Name)
@@ -74,6 +75,7 @@ func TestKilledButDone(t *testing.T) {
 func TestKilledHalfWay(t *testing.T) {
 	s := newStack(t)
 	slowHealth(t, s)
+	s.req.Config.CheckHealth = true
 	s.onHost(map[string]string{"compose.yaml": "services:\n  web: { image: 'berthtest/slow:1', healthcheck: { retries: 20 } }\n  late: { image: 'berthtest/app:1', depends_on: { web: { condition: service_healthy } } }\n"})
 	id := s.crash(func() bool { return s.containers(s.req.Name)["web"] == "running" })
 	s.a.start()

@@ -15,7 +15,7 @@ import (
 
 // hookGrace is how long a command that is canceled has to end by itself: cancel is
 // to be over within a second.
-const hookGrace = 700 * time.Millisecond
+const hookGrace = 500 * time.Millisecond
 
 // hook is a command of the user's to run.
 type hook struct {
