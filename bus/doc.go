@@ -10,4 +10,9 @@
 // Delivery: Ask, Request and Notify are tried once. Enqueue, Append and Report
 // are on disk when they return nil, and harmless when repeated. Emit keeps the
 // order per command and may repeat a chunk.
+//
+// Errors: schema.Invalid for an id or verb that may not stand in a subject,
+// Unavailable when nobody is connected to answer, Expired when no answer came in
+// time, TooLarge beyond 1 MiB. Where a function knows more, it says so; anything
+// else that goes wrong carries no code, and its text is for the log.
 package bus

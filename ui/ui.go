@@ -87,6 +87,7 @@ type Actor interface {
 	// Start starts an action by its request name ("DeployStack") with its params
 	// ({"stack": "shop"}) and returns the run's id.
 	Start(ctx context.Context, by schema.Actor, action string, params json.RawMessage) (string, error)
+	// Cancel ends a run that goes on; NotFound.
 	Cancel(ctx context.Context, by schema.Actor, run string) error
 	// Redeliver handles a stored delivery as if it came again.
 	Redeliver(ctx context.Context, by schema.Actor, delivery string) (schema.Delivery, error)
@@ -104,6 +105,7 @@ type Editor interface {
 	// Save sets the given top-level settings of a resource; those not named stay.
 	// A variable that does not exist is created.
 	Save(ctx context.Context, by schema.Actor, kind, name string, patch json.RawMessage) error
+	// Delete removes a resource; NotFound, or Conflict when others refer to it.
 	Delete(ctx context.Context, by schema.Actor, kind, name string) error
 }
 
@@ -154,9 +156,11 @@ type Gate interface {
 	// Setup creates the first administrator with the token of the one-time link
 	// and returns his session.
 	Setup(ctx context.Context, c Credentials) (string, error)
+	// Login returns a session; Unauthenticated, or TooMany after wrong guesses.
 	Login(ctx context.Context, c Credentials) (string, error)
 	// Session returns who a session belongs to; Unauthenticated.
 	Session(ctx context.Context, session string) (schema.Actor, error)
+	// Logout ends a session, whether there is one or not.
 	Logout(ctx context.Context, session string) error
 	// SetupOpen reports whether the token of a setup link is still good.
 	SetupOpen(ctx context.Context, token string) bool

@@ -10,4 +10,7 @@
 //
 // A Hub is safe for concurrent use. Decide is called concurrently, one call per
 // login.
+//
+// Errors of Start, Open and Dial say what could not be brought up; they are for
+// whoever starts core.
 package hub

@@ -8,4 +8,8 @@
 //
 // Concurrency: a Gate may be used by any number of goroutines. Hashing passwords
 // is bounded to two at a time.
+//
+// Errors: schema.Unauthenticated when nobody is known to ask, Denied when he may
+// not, TooMany after wrong guesses, Unavailable while too many passwords are being
+// hashed; else as store's.
 package access

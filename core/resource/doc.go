@@ -10,4 +10,8 @@
 // Concurrency: everything may be used by any number of goroutines at once. Writes
 // of one Registry go one after another; writes of several cores meet at the
 // revision of each document. Registering is for the time before the first use.
+//
+// Errors: schema.NotFound when nothing has that name or id, Conflict for a name
+// that is taken, a resource that others refer to, or another write that came
+// first, Invalid for settings that cannot be; else as store's.
 package resource

@@ -112,20 +112,26 @@ func read[T any](w *World, list *[]T) ([]T, error) {
 	return slices.Clone(*list), nil
 }
 
+// Servers implements ui.Resources.
 func (w *World) Servers(context.Context) ([]schema.ServerView, error) { return read(w, &w.ServerList) }
 
+// Stacks implements ui.Resources.
 func (w *World) Stacks(context.Context) ([]schema.StackView, error) { return read(w, &w.StackList) }
 
+// Repos implements ui.Resources.
 func (w *World) Repos(context.Context) ([]schema.RepoView, error) { return read(w, &w.RepoList) }
 
+// Procedures implements ui.Resources.
 func (w *World) Procedures(context.Context) ([]schema.ProcedureView, error) {
 	return read(w, &w.ProcList)
 }
 
+// Variables implements ui.Resources.
 func (w *World) Variables(context.Context) ([]schema.Resource[schema.VariableConfig], error) {
 	return read(w, &w.VarList)
 }
 
+// Webhooks implements ui.Resources.
 func (w *World) Webhooks(context.Context) ([]ui.Webhook, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -185,6 +191,7 @@ func (w *World) Output(_ context.Context, run string, after uint64) iter.Seq2[ui
 	}
 }
 
+// Deliveries implements ui.History.
 func (w *World) Deliveries(_ context.Context, limit int) ([]schema.Delivery, error) {
 	list, err := read(w, &w.DelivList)
 	return list[:min(limit, len(list))], err
@@ -217,42 +224,51 @@ func listen[T any](ctx context.Context, w *World, list *[]chan T) iter.Seq[T] {
 	}
 }
 
+// Start implements ui.Actor.
 func (w *World) Start(_ context.Context, _ schema.Actor, action string, params json.RawMessage) (string, error) {
 	w.call("start", action, string(params))
 	return w.RunList[0].ID, nil
 }
 
+// Cancel implements ui.Actor.
 func (w *World) Cancel(_ context.Context, _ schema.Actor, run string) error {
 	w.call("cancel", run, "")
 	return nil
 }
 
+// Redeliver implements ui.Actor.
 func (w *World) Redeliver(_ context.Context, _ schema.Actor, id string) (schema.Delivery, error) {
 	w.call("redeliver", id, "")
 	return schema.Delivery{ID: id}, nil
 }
 
+// TOML implements ui.Editor.
 func (w *World) TOML(_ context.Context, kind, name string) (string, error) {
 	return "[[" + kind + "]]\nname = \"" + name + "\"\n[" + kind + ".config]\nserver = \"nexus\"\nlinked_repo = \"homelab\"\nrun_directory = \"" + name + "\"\n", nil
 }
 
+// Plan implements ui.Editor.
 func (w *World) Plan(context.Context, string) (ui.Plan, error) { return w.PlanAnswer, nil }
 
+// Apply implements ui.Editor.
 func (w *World) Apply(_ context.Context, _ schema.Actor, text string) (ui.Plan, error) {
 	w.call("apply", "", text)
 	return w.PlanAnswer, nil
 }
 
+// Save implements ui.Editor.
 func (w *World) Save(_ context.Context, _ schema.Actor, kind, name string, patch json.RawMessage) error {
 	w.call("save", kind+"/"+name, string(patch))
 	return nil
 }
 
+// Delete implements ui.Editor.
 func (w *World) Delete(_ context.Context, _ schema.Actor, kind, name string) error {
 	w.call("delete", kind+"/"+name, "")
 	return nil
 }
 
+// Join implements ui.Joiner.
 func (w *World) Join(_ context.Context, _ schema.Actor, server string) (ui.Join, error) {
 	if server == "" {
 		return ui.Join{}, schema.Errorf(schema.Invalid, "Give the server a name.")
@@ -261,19 +277,23 @@ func (w *World) Join(_ context.Context, _ schema.Actor, server string) (ui.Join,
 	return ui.Join{Command: "berth periphery --core https://berth.example.org --token bj1.k7f2m9x4q8w3.NAXQ5V2Z6PDE4RTY7UHB", Expires: time.Now().Add(time.Hour).UnixMilli()}, nil
 }
 
+// Revoke implements ui.Joiner.
 func (w *World) Revoke(_ context.Context, _ schema.Actor, server string) error {
 	w.call("revoke", server, "")
 	return nil
 }
 
+// Fresh implements ui.Gate.
 func (w *World) Fresh(context.Context) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.NoUser
 }
 
+// SetupOpen implements ui.Gate.
 func (w *World) SetupOpen(_ context.Context, token string) bool { return token == Token }
 
+// Setup implements ui.Gate.
 func (w *World) Setup(_ context.Context, c ui.Credentials) (string, error) {
 	if c.Token != Token || len(c.Password) < 10 {
 		return "", schema.Errorf(schema.Invalid, "The password needs at least 10 characters.")
@@ -282,6 +302,7 @@ func (w *World) Setup(_ context.Context, c ui.Credentials) (string, error) {
 	return Session, nil
 }
 
+// Login implements ui.Gate.
 func (w *World) Login(_ context.Context, c ui.Credentials) (string, error) {
 	if c.Username != Username || c.Password != Password {
 		return "", schema.Errorf(schema.Unauthenticated, "User name or password is wrong.")
@@ -289,6 +310,7 @@ func (w *World) Login(_ context.Context, c ui.Credentials) (string, error) {
 	return Session, nil
 }
 
+// Session implements ui.Gate.
 func (w *World) Session(_ context.Context, session string) (schema.Actor, error) {
 	if session != Session {
 		return schema.Actor{}, schema.Errorf(schema.Unauthenticated, "The session has ended.")
@@ -296,4 +318,5 @@ func (w *World) Session(_ context.Context, session string) (schema.Actor, error)
 	return schema.Actor{Kind: "user", ID: "u1", Name: Username}, nil
 }
 
+// Logout implements ui.Gate.
 func (w *World) Logout(context.Context, string) error { return nil }
