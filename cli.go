@@ -223,6 +223,7 @@ func (p *program) peripheryCommand() *cobra.Command {
 	}, peripherySettings(&pc), func(ctx context.Context, log *slog.Logger) error {
 		pc.Log, pc.Version = log, version
 		pc.Data = filepath.Join(pc.Data, "periphery")
+		periphery.LogLibraries(pc.Log)
 		return periphery.Run(ctx, pc)
 	})
 }
