@@ -156,7 +156,11 @@ func (d *Deps) stage(ctx context.Context, r *run.Run, plan schema.Stage, st sche
 		return t, err
 	}
 	state, note := schema.StateSucceeded, t.outcome().Note
-	if err = t.err(); err != nil {
+	switch cause := context.Cause(ctx); {
+	case schema.CodeOf(cause) == schema.Superseded && t.replaced > 0: // with all that was left of it
+		err, state, note = cause, schema.StateSuperseded, schema.SafeText(cause)
+	case t.err() != nil:
+		err = t.err()
 		state, note = schema.StateFailed, schema.SafeText(err)
 	}
 	return t, errors.Join(err, r.EndStage(ctx, plan.Name, state, note))
