@@ -181,9 +181,11 @@ func (k *Kind[C]) merge(r *schema.Resource[C], patch []byte) error {
 	if err := schema.Decode(tree, &r.Config).Strict().Err(); err != nil {
 		return err
 	}
-	restoreMasked(&r.Config, keep)
-	var report schema.Report
 	named := schema.Declared[C](tree)
+	if err := restoreMasked(&r.Config, keep, func(s string) bool { return slices.Contains(named, s) }); err != nil {
+		return err
+	}
+	var report schema.Report
 	r.Config, err = mapRefs(r.Config, func(x reference) string {
 		if !slices.Contains(named, x.top()) {
 			return x.value

@@ -124,7 +124,9 @@ func (k *Kind[C]) Put(ctx context.Context, r schema.Resource[C]) (schema.Resourc
 		if err != nil {
 			return r, err
 		}
-		restoreMasked(&r.Config, have.Config)
+		if err := restoreMasked(&r.Config, have.Config, nil); err != nil {
+			return r, err
+		}
 	}
 	return k.save(ctx, r)
 }

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -167,6 +168,25 @@ func TestSecretFollowsItsSwitch(t *testing.T) {
 	}
 	if v := must[schema.Resource[schema.VariableConfig]](t)(w.variables.Get(ctx, "TOKEN")); v.Config.Value != "canary" {
 		t.Errorf("%+v", v)
+	}
+}
+
+func TestSecretIsNotShownAgain(t *testing.T) {
+	w := newWorld(t)
+	ctx, ok := t.Context(), must[json.RawMessage](t)
+	ok(w.variables.Create(ctx, "TOKEN", []byte(`{"value": "canary", "is_secret": true}`)))
+	for _, patch := range []string{`{"is_secret": false}`, `{"is_secret": false, "value": "` + Mask + `"}`} {
+		if _, err := w.variables.Update(ctx, "TOKEN", []byte(patch)); schema.CodeOf(err) != schema.Invalid || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", patch, err)
+		}
+	}
+	plan := must[Plan](t)(w.Plan(ctx, []File{{Name: "a.toml", Text: "[[variable]]\nname = 'TOKEN'\nvalue = '" + Mask + "'\n"}}))
+	if err := plan.Err(); schema.CodeOf(err) != schema.Invalid || strings.Contains(fmt.Sprint(plan), "canary") {
+		t.Errorf("a file without the value: %v", err)
+	}
+	ok(w.variables.Update(ctx, "TOKEN", []byte(`{"is_secret": false, "value": "plain"}`)))
+	if got := string(ok(w.variables.Show(ctx, "TOKEN"))); !strings.Contains(got, "plain") {
+		t.Errorf("with its value: %s", got)
 	}
 }
 

@@ -67,7 +67,10 @@ func (k *Kind[C]) propose(e entry, p *planner) proposal {
 		if k.flat { // what such a file cannot say stays
 			x.want.Template, x.want.Tags = have.Template, have.Tags
 		}
-		restoreMasked(&x.want.Config, have.Config)
+		if err := restoreMasked(&x.want.Config, have.Config, nil); err != nil {
+			p.fail(e, "", "%s", schema.SafeText(err))
+			return nil
+		}
 	}
 	if !p.claim(k.name, name, x.want.ID, e) {
 		return nil

@@ -68,12 +68,25 @@ func masked[C any](r schema.Resource[C]) (schema.Resource[C], error) {
 	return r, err
 }
 
-// restoreMasked puts back the secrets that were given as the mask.
-func restoreMasked[C any](config *C, old C) {
+// restoreMasked puts back the secrets that were given as the mask. given says
+// which settings the caller named; nil is all of them. A secret is not shown
+// again: who calls it none must name its value. schema.Invalid otherwise.
+func restoreMasked[C any](config *C, old C, given func(setting string) bool) error {
 	v, before := reflect.ValueOf(config).Elem(), reflect.ValueOf(&old).Elem()
 	for i := range v.NumField() {
-		if v.Type().Field(i).Tag.Get("secret") != "" && v.Field(i).String() == Mask {
+		tag := v.Type().Field(i).Tag.Get("secret")
+		if tag == "" {
+			continue
+		}
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		named := given == nil || given(name)
+		if v.Field(i).String() == Mask {
 			v.Field(i).Set(before.Field(i))
+			named = false
+		}
+		if !named && tag != "true" && isSet(before, tag) && !isSet(v, tag) && v.Field(i).String() != "" {
+			return schema.Errorf(schema.Invalid, "%s: a secret is not shown again: to have %s false, give %s with it, as new text", name, tag, name)
 		}
 	}
+	return nil
 }
