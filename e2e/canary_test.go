@@ -530,6 +530,7 @@ func canaryShown(t *testing.T, h *canaryWorld) {
 	token := must(forge.GitLab.Push(forge.Push{Owner: "ada", Repo: "homeops", After: h.private.Git("rev-parse", "main")}))
 	h.Deliver("gitlab/stack/my-service/deploy", h.secret["webhook secret"], token)
 	h.Deliver("gitlab/stack/my-service/deploy", h.secret["variable"], token) // a wrong one
+	h.unseal(t)
 	seen := &bytes.Buffer{}
 	look := func(where string, data []byte) {
 		h.search(t, where, data)
@@ -543,6 +544,25 @@ func canaryShown(t *testing.T, h *canaryWorld) {
 		if !strings.Contains(seen.String(), want) {
 			t.Errorf("what was searched does not hold %q: the search is no good", want)
 		}
+	}
+}
+
+// unseal tries to have a secret shown by calling it none.
+func (h *canaryWorld) unseal(t *testing.T) {
+	t.Helper()
+	for request, p := range map[string]wire.Params{
+		"UpdateVariableIsSecret":    {"name": "CANARY", "is_secret": false},
+		"UpdateVariableDescription": {"name": "CANARY", "description": "mine"},
+	} {
+		var raw json.RawMessage
+		if err := h.API.Call(t.Context(), "write", request, p, &raw); err != nil {
+			raw = []byte(err.Error())
+		}
+		h.search(t, request, raw)
+		if err := h.API.Call(t.Context(), "read", "GetVariable", wire.Params{"name": "CANARY"}, &raw); err != nil {
+			t.Error(err)
+		}
+		h.search(t, "GetVariable after "+request, raw)
 	}
 }
 
