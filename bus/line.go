@@ -31,7 +31,7 @@ func (l *line) now() context.Context {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.up == nil {
-		l.up, l.end = context.WithCancel(context.Background())
+		l.up, l.end = context.WithCancel(context.Background()) //nolint:forbidigo // ends when the line is lost, not with a caller
 	}
 	return l.up
 }

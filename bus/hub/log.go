@@ -62,11 +62,11 @@ func (l *serverLog) line(level slog.Level, format string, v []any) {
 // tries what he may not is to be found in the log by his id.
 func (l *serverLog) named(text string) string {
 	const mark = "/nkey:"
-	at := strings.Index(text, mark)
-	if at < 0 || l.who == nil {
+	_, after, found := strings.Cut(text, mark)
+	if !found || l.who == nil {
 		return text
 	}
-	key, _, _ := strings.Cut(text[at+len(mark):], `"`)
+	key, _, _ := strings.Cut(after, `"`)
 	id, known := l.who(key)
 	if !known {
 		return text
