@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -103,11 +104,15 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := c.checkConfig(); err != nil {
 		return err
 	}
-	var err error
-	if c.tls, err = openIdentity(filepath.Join(cfg.Data, "core"), cfg.CertFile, cfg.KeyFile); err != nil {
+	unlock, err := lock(filepath.Join(c.cfg.Data, "core"))
+	if err != nil {
 		return err
 	}
-	opts := hub.Options{Dir: filepath.Join(cfg.Data, "core", "bus"), Sync: cfg.Sync, Log: cfg.Log}
+	defer unlock()
+	if c.tls, err = openIdentity(filepath.Join(c.cfg.Data, "core"), cfg.CertFile, cfg.KeyFile, cfg.Log); err != nil {
+		return err
+	}
+	opts := hub.Options{Dir: filepath.Join(c.cfg.Data, "core", "bus"), Sync: cfg.Sync, Log: cfg.Log}
 	if cfg.NATSListen != "" {
 		opts.TCP = &hub.TCPOptions{Addr: cfg.NATSListen, TLS: c.tls.config()}
 	}
@@ -171,9 +176,19 @@ func (c *core) openEngine(ctx context.Context) error {
 	c.engine = run.New(run.Config{
 		Conn: c.conn, States: states, Meta: meta, Leases: leases, Log: c.cfg.Log,
 		Actions: actions(&execution.Deps{Stacks: stacks{c}, Resources: c}),
-		Resolve: c.resolve, Online: c.monitor.Online,
+		Resolve: c.resolve, Online: c.online,
 	})
 	return nil
+}
+
+// online reports whether a server's agent is here; since the zero time when none
+// has ever joined.
+func (c *core) online(server string) (bool, time.Time) {
+	online, since := c.monitor.Online(server)
+	if !online && !slices.ContainsFunc(c.principals.List(), func(p hub.Principal) bool { return p.ID == server && !p.Revoked }) {
+		since = time.Time{}
+	}
+	return online, since
 }
 
 func (c *core) openDoors(ctx context.Context) error {
@@ -222,14 +237,14 @@ func (c *core) serve(ctx context.Context) error {
 	g.Go(func() error { return c.engine.Run(gctx) })
 	g.Go(func() error { return c.gate.Run(gctx) })
 	g.Go(func() error { return c.relayRuns(gctx) })
-	if err := c.answerAgents(gctx); err != nil {
-		return err
-	}
-	if err := c.hub.Open(c.principals); err != nil {
-		return err
-	}
-	g.Go(func() error { return c.webhooks.Run(gctx) })
-	g.Go(func() error { return c.listen(gctx, g) })
+	g.Go(func() error { return c.expelDeleted(gctx) })
+	g.Go(func() error {
+		if err := errors.Join(c.answerAgents(gctx), c.hub.Open(c.principals)); err != nil {
+			return err
+		}
+		g.Go(func() error { return c.webhooks.Run(gctx) })
+		return c.listen(gctx, g)
+	})
 	err := g.Wait()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
@@ -245,6 +260,23 @@ func (c *core) relayRuns(ctx context.Context) error {
 	return nil
 }
 
+// expelDeleted shuts out the agents of servers that are deleted.
+func (c *core) expelDeleted(ctx context.Context) error {
+	for ch := range c.changes.watch(ctx) {
+		if ch.Topic != "server" {
+			continue
+		}
+		if _, err := c.kinds.servers.Find(ch.ID); schema.CodeOf(err) != schema.NotFound {
+			continue
+		}
+		if err := c.principals.RevokeID(ctx, hub.KindAgent, ch.ID, "its server was deleted"); err != nil && ctx.Err() == nil {
+			c.cfg.Log.Error("shut out the agent of a deleted server", "server", ch.ID, "err", err)
+		}
+		c.monitor.Forget(ch.ID)
+	}
+	return nil
+}
+
 // answerAgents serves the asks of agents and takes what they say of themselves.
 func (c *core) answerAgents(ctx context.Context) error {
 	c.hub.OnPresence(func(id string, online bool) {
@@ -254,7 +286,7 @@ func (c *core) answerAgents(ctx context.Context) error {
 	})
 	return errors.Join(
 		c.conn.OnStatus(c.monitor.Status),
-		bus.ServeHello(c.conn, c.hub.Seed(), c.cfg.Version, c.hello),
+		bus.ServeHello(c.conn, c.hub.Seed(), c.cfg.Version, c.hello), //nolint:contextcheck // answers live as long as the connection
 		bus.Serve(c.conn, schema.AskPending, c.engine.Pending),
 		bus.Serve(c.conn, schema.AskBegin, c.engine.Begin),
 		bus.Serve(c.conn, schema.AskRenew, c.engine.Renew),

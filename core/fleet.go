@@ -66,7 +66,7 @@ func (f fleet) Revoke(ctx context.Context, by schema.Actor, server string) error
 	return nil
 }
 
-var operatorName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`) //nolint:gochecknoglobals // a constant
+var operatorName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
 // Operator lets a key in as an operator of the bus, for the stock nats client.
 func (f fleet) Operator(ctx context.Context, by schema.Actor, o api.OperatorParams) (api.Operator, error) {

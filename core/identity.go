@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -28,6 +29,7 @@ import (
 type identity struct {
 	certFile, keyFile string
 	own               bool
+	log               *slog.Logger
 
 	mu     sync.Mutex
 	cert   *tls.Certificate
@@ -35,8 +37,8 @@ type identity struct {
 }
 
 // openIdentity loads the certificate, and makes one in dir when none is given.
-func openIdentity(dir, certFile, keyFile string) (*identity, error) {
-	id := &identity{certFile: certFile, keyFile: keyFile}
+func openIdentity(dir, certFile, keyFile string, log *slog.Logger) (*identity, error) {
+	id := &identity{certFile: certFile, keyFile: keyFile, log: log}
 	if (certFile == "") != (keyFile == "") {
 		return nil, schema.Errorf(schema.Invalid, "TLS needs both a certificate and a key: set tls_cert and tls_key")
 	}
@@ -102,13 +104,16 @@ func (id *identity) load() (*tls.Certificate, error) {
 		return id.cert, nil
 	}
 	cert, err := tls.LoadX509KeyPair(id.certFile, id.keyFile)
+	id.loaded = time.Now()
 	if err != nil {
+		if id.cert != nil {
+			id.log.Error("the TLS certificate cannot be read again: the old one is served", "cert", id.certFile, "key", id.keyFile, "err", err)
+		}
 		return id.cert, err
 	}
 	if id.cert == nil || !bytes.Equal(id.cert.Certificate[0], cert.Certificate[0]) {
 		id.cert = &cert
 	}
-	id.loaded = time.Now()
 	return id.cert, nil
 }
 

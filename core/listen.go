@@ -1,7 +1,6 @@
 package core
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -52,10 +51,11 @@ func (c *core) listen(ctx context.Context, g *errgroup.Group) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", c.cfg.Listen)
 	if err != nil {
-		return schema.Wrap(schema.Invalid, err, "listen on %s: %v", c.cfg.Listen, errors.Unwrap(err))
+		return notListening(err, c.cfg.Listen)
 	}
 	c.cfg.Listen = l.Addr().String()
-	secure, plain := split(ctx, l)
+	secure, plain := newHalf(l.Addr()), newHalf(l.Addr())
+	g.Go(func() error { return split(ctx, l, secure, plain, c.cfg.Log) })
 	handler := c.routes(pages)
 	server := func(h http.Handler) *http.Server {
 		return &http.Server{
@@ -74,6 +74,13 @@ func (c *core) listen(ctx context.Context, g *errgroup.Group) error {
 	defer cancel()
 	_ = errors.Join(tlsServer.Shutdown(end), plainServer.Shutdown(end)) // streams do not end by themselves
 	return errors.Join(tlsServer.Close(), plainServer.Close())
+}
+
+func notListening(err error, addr string) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return schema.Wrap(schema.Conflict, err, "listen on %s: another program has this port, perhaps another core: end it, or choose a port with --listen", addr)
+	}
+	return schema.Wrap(schema.Invalid, err, "listen on %s: %v", addr, errors.Unwrap(err))
 }
 
 func served(err error) error {
@@ -151,100 +158,3 @@ func (c *core) near(remote string) bool {
 	}
 	return false
 }
-
-// split tells connections that begin with a TLS handshake from others.
-func split(ctx context.Context, l net.Listener) (secure, plain *half) {
-	secure, plain = newHalf(l.Addr()), newHalf(l.Addr())
-	go func() {
-		defer secure.end()
-		defer plain.end()
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				var ne net.Error
-				if errors.As(err, &ne) && ne.Timeout() {
-					continue
-				}
-				return
-			}
-			go sort(ctx, conn, secure, plain)
-		}
-	}()
-	return secure, plain
-}
-
-// sort reads the first byte of a connection and hands it on.
-func sort(ctx context.Context, conn net.Conn, secure, plain *half) {
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	r := bufio.NewReaderSize(conn, 1)
-	first, err := r.Peek(1)
-	if err != nil {
-		_ = conn.Close()
-		return
-	}
-	_ = conn.SetReadDeadline(time.Time{})
-	to := plain
-	const handshake = 0x16
-	if first[0] == handshake {
-		to = secure
-	}
-	to.give(ctx, &peeked{Conn: conn, r: r})
-}
-
-// peeked is a connection of which the first bytes have been looked at.
-type peeked struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-// Read reads what was looked at first.
-func (p *peeked) Read(b []byte) (int, error) {
-	if p.r != nil {
-		n, err := p.r.Read(b)
-		if p.r.Buffered() == 0 {
-			p.r = nil
-		}
-		return n, err
-	}
-	return p.Conn.Read(b)
-}
-
-// half is a listener that is fed.
-type half struct {
-	addr  net.Addr
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newHalf(addr net.Addr) *half {
-	return &half{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
-}
-
-func (h *half) give(ctx context.Context, conn net.Conn) {
-	select {
-	case h.conns <- conn:
-	case <-h.done:
-		_ = conn.Close()
-	case <-ctx.Done():
-		_ = conn.Close()
-	}
-}
-
-func (h *half) end() { h.once.Do(func() { close(h.done) }) }
-
-// Accept returns the next connection of this kind.
-func (h *half) Accept() (net.Conn, error) {
-	select {
-	case c := <-h.conns:
-		return c, nil
-	case <-h.done:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close ends Accept.
-func (h *half) Close() error { h.end(); return nil }
-
-// Addr is the address of the port.
-func (h *half) Addr() net.Addr { return h.addr }

@@ -15,7 +15,7 @@ import (
 )
 
 func TestOnePortSpeaksBoth(t *testing.T) {
-	id, err := openIdentity(t.TempDir(), "", "")
+	id, err := openIdentity(t.TempDir(), "", "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,9 @@ func TestOnePortSpeaksBoth(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	secure, plain := split(ctx, l)
+	var g errgroup.Group
+	secure, plain := newHalf(l.Addr()), newHalf(l.Addr())
+	g.Go(func() error { return split(ctx, l, secure, plain, slog.New(slog.DiscardHandler)) })
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS != nil {
 			_, _ = io.WriteString(w, "tls "+r.Proto)
@@ -32,7 +34,6 @@ func TestOnePortSpeaksBoth(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "plain")
 	})
-	var g errgroup.Group
 	ts, ps := &http.Server{Handler: h, TLSConfig: id.config()}, &http.Server{Handler: h}
 	g.Go(func() error { return served(ts.ServeTLS(secure, "", "")) })
 	g.Go(func() error { return served(ps.Serve(plain)) })
@@ -73,18 +74,18 @@ func TestPlainIsForThisMachineAndProxies(t *testing.T) {
 
 func TestIdentityStaysAndIsPrivate(t *testing.T) {
 	dir := t.TempDir()
-	a, err := openIdentity(dir, "", "")
+	a, err := openIdentity(dir, "", "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := openIdentity(dir, "", "")
+	b, err := openIdentity(dir, "", "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(a.pins()) != 1 || strings.Join(a.pins(), "") != strings.Join(b.pins(), "") {
 		t.Errorf("pins %v, then %v", a.pins(), b.pins())
 	}
-	if _, err := openIdentity(dir, "only.crt", ""); err == nil {
+	if _, err := openIdentity(dir, "only.crt", "", slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a certificate without a key is accepted")
 	}
 }

@@ -43,32 +43,18 @@ func (d deliveries) Redeliver(ctx context.Context, by schema.Actor, id string) (
 	return d.handler.Redeliver(ctx, by, id)
 }
 
+// chunk is output with its place in the stream.
+type chunk struct {
+	seq uint64
+	out schema.Output
+}
+
 // tail yields the output of all runs as it comes, from now on.
 func (c *core) tail(ctx context.Context) iter.Seq2[uint64, schema.Output] {
 	return func(yield func(uint64, schema.Output) bool) {
 		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		type item struct {
-			seq uint64
-			out schema.Output
-		}
-		ch := make(chan item, 256)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			err := c.conn.Tail(ctx, func(seq uint64, agent string, out schema.Output) {
-				if !c.genuine(ctx, agent, out) {
-					return
-				}
-				select {
-				case ch <- item{seq, out}:
-				case <-ctx.Done():
-				}
-			})
-			if err != nil && ctx.Err() == nil {
-				c.cfg.Log.Warn("follow the output of runs", "err", err)
-			}
-		}()
+		ch, done := make(chan chunk, 256), make(chan struct{})
+		go func() { defer close(done); c.follow(ctx, ch) }()
 		defer func() { cancel(); <-done }()
 		for {
 			select {
@@ -78,10 +64,24 @@ func (c *core) tail(ctx context.Context) iter.Seq2[uint64, schema.Output] {
 				}
 			case <-done:
 				return
-			case <-ctx.Done():
-				return
 			}
 		}
+	}
+}
+
+// follow hands the output of all runs to ch until ctx ends.
+func (c *core) follow(ctx context.Context, ch chan<- chunk) {
+	err := c.conn.Tail(ctx, func(seq uint64, agent string, out schema.Output) {
+		if !c.genuine(ctx, agent, out) {
+			return
+		}
+		select {
+		case ch <- chunk{seq, out}:
+		case <-ctx.Done():
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		c.cfg.Log.Warn("follow the output of runs", "err", err)
 	}
 }
 
@@ -209,7 +209,7 @@ func (p pages) Watch(ctx context.Context) iter.Seq[schema.Change] { return p.cha
 // Tail yields the output of all runs as it comes.
 func (p pages) Tail(ctx context.Context) iter.Seq[ui.Chunk] {
 	return func(yield func(ui.Chunk) bool) {
-		for seq, out := range p.core.tail(ctx) {
+		for seq, out := range p.tail(ctx) {
 			if !yield(ui.Chunk{Seq: seq, Output: out}) {
 				return
 			}

@@ -22,8 +22,8 @@ func (c *core) secrets(ctx context.Context, agent string, req schema.SecretsReq)
 			return schema.SecretsResp{}, err
 		}
 	}
-	resp.Git = tokens(c.cfg.Accounts.Git, req.Git)
-	resp.Registry = tokens(c.cfg.Accounts.Registry, req.Registry)
+	resp.Git = tokens(c.cfg.Accounts.Git, req.Git, cmd.Args, "git_provider", "git_account", "provider", "account")
+	resp.Registry = tokens(c.cfg.Accounts.Registry, req.Registry, cmd.Args, "registry_provider", "registry_account")
 	return resp, nil
 }
 
@@ -58,16 +58,29 @@ func (c *core) reveal(ctx context.Context, name string, args json.RawMessage, in
 // named reports whether a command's arguments name the variable: as [[NAME]], or
 // as the holder of its deploy key.
 func named(args, name string) bool {
-	return strings.Contains(args, "[["+name+"]]") || strings.Contains(args, `"ssh_key":"`+name+`"`) || strings.Contains(args, `"git_ssh_key":"`+name+`"`)
+	return strings.Contains(args, "[["+name+"]]") || names(json.RawMessage(args), "ssh_key", name) || names(json.RawMessage(args), "git_ssh_key", name)
 }
 
-func tokens(have []Account, want []schema.AccountRef) []schema.AccountToken {
+// tokens returns the accounts that are wanted and that the command names, in
+// fields of these names: each provider's followed by its account's.
+func tokens(have []Account, want []schema.AccountRef, args json.RawMessage, fields ...string) []schema.AccountToken {
 	var out []schema.AccountToken
 	for _, ref := range want {
+		if !slices.ContainsFunc(slices.Collect(slices.Chunk(fields, 2)), func(f []string) bool {
+			return names(args, f[0], ref.Provider) && names(args, f[1], ref.Account)
+		}) {
+			continue
+		}
 		i := slices.IndexFunc(have, func(a Account) bool { return a.Provider == ref.Provider && a.Username == ref.Account })
 		if i >= 0 {
 			out = append(out, schema.AccountToken{AccountRef: ref, Token: have[i].Token, HTTP: have[i].HTTP})
 		}
 	}
 	return out
+}
+
+// names reports whether a field of that name has the value, at any depth.
+func names(args json.RawMessage, field, value string) bool {
+	quoted, err := json.Marshal(value)
+	return err == nil && strings.Contains(string(args), `"`+field+`":`+string(quoted))
 }
