@@ -216,10 +216,6 @@ type StackDoParams struct {
 // StackVerb returns the body of StartStack, StopStack and their like.
 func (d *Deps) StackVerb(verb string) run.Body {
 	return func(ctx context.Context, r *run.Run) (run.Outcome, error) {
-		var p StackDoParams
-		if err := r.Params(&p); err != nil {
-			return run.Outcome{}, err
-		}
 		st, err := d.Stacks.Stack(ctx, r.Record().Target.ID)
 		if err != nil {
 			return run.Outcome{}, err
@@ -228,23 +224,15 @@ func (d *Deps) StackVerb(verb string) run.Body {
 		if err != nil {
 			return run.Outcome{}, err
 		}
-		req := schema.StackDoReq{ID: st.ID, Name: st.Name, Verb: verb, Services: p.Services, StopTime: p.StopTime, Orphans: p.Orphans}
-		if verb == "pull" {
-			up, err := d.upRequest(ctx, r, st, server)
-			if err != nil {
-				return run.Outcome{}, fmt.Errorf("pull stack %q: %w", st.Name, err)
-			}
-			req.Up = &up
-		}
-		req.Project = projectOf(st, nil)
-		if last, err := d.Stacks.Deployed(ctx, st.ID); err == nil {
-			req.Project = projectOf(st, last)
+		req, err := d.verbRequest(ctx, r, st, server, verb)
+		if err != nil {
+			return run.Outcome{}, schema.Wrap(schema.CodeOf(err), err, "%s stack %q", verb, st.Name)
 		}
 		resp, err := run.Do(ctx, r, run.Job{Step: verb, Server: server, Key: "stack-" + st.ID, Wait: time.Duration(st.Config.WaitTimeout) * time.Second}, schema.StackDo, req)
 		if err != nil {
 			return run.Outcome{}, schema.Wrap(schema.CodeOf(err), err, "%s stack %q", verb, st.Name)
 		}
-		if verb == "down" && len(p.Services) == 0 {
+		if verb == "down" && len(req.Services) == 0 {
 			if err := d.Stacks.SaveDeployed(ctx, st.ID, nil); err != nil {
 				return run.Outcome{}, err
 			}
@@ -255,6 +243,25 @@ func (d *Deps) StackVerb(verb string) run.Body {
 		}
 		return run.Outcome{Note: note}, nil
 	}
+}
+
+// verbRequest assembles the command of a simple verb.
+func (d *Deps) verbRequest(ctx context.Context, r *run.Run, st schema.Resource[schema.StackConfig], server schema.Target, verb string) (schema.StackDoReq, error) {
+	var p StackDoParams
+	if err := r.Params(&p); err != nil {
+		return schema.StackDoReq{}, err
+	}
+	req := schema.StackDoReq{ID: st.ID, Name: st.Name, Verb: verb, Services: p.Services, StopTime: p.StopTime, Orphans: p.Orphans}
+	if verb == "pull" {
+		up, err := d.upRequest(ctx, r, st, server)
+		if err != nil {
+			return req, err
+		}
+		req.Up = &up
+	}
+	last, err := d.Stacks.Deployed(ctx, st.ID)
+	req.Project = projectOf(st, last)
+	return req, err
 }
 
 // projectOf names the compose project of a stack: the one it was deployed as.

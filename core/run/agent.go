@@ -90,7 +90,7 @@ func (e *Engine) Begin(ctx context.Context, agent string, req schema.BeginReq) (
 // disclaim tells an agent that asks to begin that the command is not wanted. By
 // asking it says that it does not work on it: the step ends.
 func (r *Run) disclaim(s *schema.Step) (schema.BeginResp, error) {
-	cause := context.Cause(r.ctx)
+	cause := r.cause()
 	if r.stopping() {
 		return schema.BeginResp{}, errStopping
 	}
@@ -147,7 +147,7 @@ func (e *Engine) Renew(ctx context.Context, agent string, req schema.BeginReq) (
 	if r == nil {
 		return schema.BeginResp{Verdict: schema.VerdictCanceled, Reason: "nobody waits for it any more"}, nil
 	}
-	if cause := context.Cause(r.ctx); schema.CodeOf(cause) == schema.Canceled {
+	if cause := r.cause(); schema.CodeOf(cause) == schema.Canceled {
 		return schema.BeginResp{Verdict: schema.VerdictCanceled, Reason: schema.SafeText(cause)}, nil
 	}
 	fence, held, err := e.prolong(ctx, s, req.Fence)
@@ -227,7 +227,7 @@ func (e *Engine) result(ctx context.Context, agent string, res schema.Result) er
 		return fmt.Errorf("record answer of %s: %w", res.Command, err)
 	}
 	e.release(ctx, s)
-	r.withdraw(s)
+	r.withdraw(ctx, s)
 	e.idleChanged(r)
 	return nil
 }

@@ -70,7 +70,7 @@ func (r *Run) Child(ctx context.Context, step string, req StartReq) (*schema.Run
 	}
 	child, err := r.e.Wait(ctx, s.Child)
 	if err != nil && !r.stopping() {
-		child, err = r.endChild(s.Child, endOf(ctx))
+		child, err = r.endChild(ctx, s.Child, endOf(ctx))
 	}
 	if err != nil {
 		return nil, err
@@ -114,13 +114,13 @@ func endOf(ctx context.Context) *schema.Error {
 }
 
 // endChild passes the end of this run on to a child and waits for it.
-func (r *Run) endChild(id string, cause *schema.Error) (*schema.Run, error) {
+func (r *Run) endChild(ctx context.Context, id string, cause *schema.Error) (*schema.Run, error) {
 	if c, err := r.e.running(id); err == nil {
-		if err := c.endBy(r.ctx, r.Record().Canceled, cause); err != nil {
+		if err := c.endBy(ctx, r.Record().Canceled, cause); err != nil {
 			c.cancel(cause)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), cancelGrace+5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace+5*time.Second)
 	defer cancel()
 	return r.e.Wait(ctx, id)
 }

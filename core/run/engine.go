@@ -155,23 +155,22 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	serving, end := context.WithCancel(ctx)
 	defer end()
-	done := make(chan error, 2)
-	go func() { done <- e.cfg.Conn.Results(serving, e.result) }()
-	go func() { done <- e.project(serving) }()
-	first := <-done // either ends with ctx, or by a fault
+	projected := make(chan struct{})
+	go func() { defer close(projected); e.project(serving) }()
+	err = e.cfg.Conn.Results(serving, e.result)
 	end()
 	stop(errStopping)
-	second := <-done
+	<-projected
 	e.mu.Lock()
 	e.closed = true
 	e.mu.Unlock()
 	e.wg.Wait()
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if ctx.Err() == nil && first == nil && second == nil {
-		first = schema.Errorf(schema.Unavailable, "run engine: the connection to the bus has ended")
+	if ctx.Err() == nil && err == nil {
+		err = schema.Errorf(schema.Unavailable, "run engine: the connection to the bus has ended")
 	}
-	return errors.Join(first, second, e.flush(flush))
+	return errors.Join(err, e.flush(flush))
 }
 
 // waitReady blocks until recovery is done.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -402,5 +401,3 @@ func TestStartIsIdempotentById(t *testing.T) {
 		t.Fatalf("%d runs: %v", len(list), err)
 	}
 }
-
-func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

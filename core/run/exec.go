@@ -41,7 +41,7 @@ func (e *Engine) exec(r *Run) {
 	case ev.State == "":
 		ev.State = schema.StateSucceeded
 	}
-	r.closeSteps()
+	r.closeSteps(r.ctx)
 	e.end(r, ev)
 }
 

@@ -58,9 +58,9 @@ func (e *Engine) recover(ctx context.Context) ([]*Run, error) {
 // beyondCheckpoint lists the runs that the log knows more of than the bucket, and
 // the newest sequence of the log. A bucket that is empty, and a log that is shorter
 // than it was, make the whole log worth reading.
-func (e *Engine) beyondCheckpoint(ctx context.Context, any bool) (ids []string, last uint64, err error) {
+func (e *Engine) beyondCheckpoint(ctx context.Context, bucket bool) (ids []string, last uint64, err error) {
 	from := uint64(0)
-	if d, err := e.cfg.Meta.Get(checkpointKey); err == nil && any {
+	if d, err := e.cfg.Meta.Get(checkpointKey); err == nil && bucket {
 		from = d.Value.Seq
 	}
 	if from > 0 { // its own event must still be there
@@ -177,16 +177,16 @@ func (e *Engine) changed(id string, seq uint64) {
 }
 
 // project writes folds behind until ctx ends.
-func (e *Engine) project(ctx context.Context) error {
+func (e *Engine) project(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-e.wake:
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-time.After(flushEvery):
 		}
 		if err := e.flush(ctx); err != nil && ctx.Err() == nil {

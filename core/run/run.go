@@ -180,6 +180,9 @@ func (r *Run) endBy(ctx context.Context, by *schema.Actor, cause *schema.Error) 
 	return err
 }
 
+// cause is why the run is to end; nil while it is not.
+func (r *Run) cause() error { return context.Cause(r.ctx) }
+
 // stopping reports whether the run's context ended because core stops.
 func (r *Run) stopping() bool {
 	return r.e.ctx.Err() != nil || errors.Is(context.Cause(r.ctx), errStopping)

@@ -176,7 +176,7 @@ func (r *Run) await(ctx context.Context, step string) error {
 				ended = nil
 			}
 		case <-wait.C:
-			err = r.giveUp(s)
+			err = r.giveUp(ctx, s)
 		case <-tick.C:
 			err = r.look(s)
 		case <-r.e.ctx.Done():
@@ -229,7 +229,7 @@ func (r *Run) noteStep(name string, state schema.RunState, note string) error {
 }
 
 // giveUp ends a step whose server did not take the command in time.
-func (r *Run) giveUp(s *schema.Step) error {
+func (r *Run) giveUp(ctx context.Context, s *schema.Step) error {
 	waited := time.Duration(s.Deadline-s.Queued) * time.Millisecond
 	text := fmt.Sprintf("server %q did not come back within %s: start its agent, then run again", s.Server.Name, waited)
 	if online, _ := r.e.cfg.Online(s.Server.ID); online {
@@ -237,7 +237,7 @@ func (r *Run) giveUp(s *schema.Step) error {
 	}
 	ended, err := r.endStep(s.Name, schema.StateFailed, schema.Errorf(schema.Expired, "%s", text), true)
 	if ended {
-		r.withdraw(s)
+		r.withdraw(ctx, s)
 	}
 	return err
 }
@@ -255,7 +255,7 @@ func (r *Run) letGo(ctx context.Context, s *schema.Step) error {
 	case err != nil:
 		return err
 	case ended:
-		r.withdraw(s)
+		r.withdraw(ctx, s)
 		return cause
 	case schema.CodeOf(cause) == schema.Superseded:
 		return nil
@@ -289,17 +289,12 @@ func (r *Run) tellAgent(s *schema.Step) {
 }
 
 // withdraw takes the step's command off the queue.
-func (r *Run) withdraw(s *schema.Step) {
-	ctx, cancel := r.grace()
+func (r *Run) withdraw(ctx context.Context, s *schema.Step) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelGrace)
 	defer cancel()
 	if err := r.e.cfg.Conn.Dequeue(ctx, s.Server.ID, s.Command); err != nil {
 		r.e.cfg.Log.Debug("withdraw command", "command", s.Command, "err", err) // it is refused when the agent asks, and expires
 	}
-}
-
-// grace is a context for tidying up after the run's own has ended.
-func (r *Run) grace() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(r.ctx), cancelGrace)
 }
 
 // endStep records the end of a step that no agent answered, unless it has ended,
@@ -322,13 +317,13 @@ func (r *Run) endStep(name string, state schema.RunState, cause error, unbegun b
 }
 
 // closeSteps ends what a body left open when it returned: nobody waits for it.
-func (r *Run) closeSteps() {
+func (r *Run) closeSteps(ctx context.Context) {
 	for _, s := range r.Record().Steps {
 		if s.State.Terminal() {
 			continue
 		}
 		if s.Child != "" {
-			_, _ = r.endChild(s.Child, schema.Errorf(schema.Canceled, "the run that started it has ended"))
+			_, _ = r.endChild(ctx, s.Child, schema.Errorf(schema.Canceled, "the run that started it has ended"))
 		}
 		cause := schema.Errorf(schema.Canceled, "the run ended without waiting for it")
 		if _, err := r.endStep(s.Name, schema.StateCanceled, cause, false); err != nil {
@@ -336,7 +331,7 @@ func (r *Run) closeSteps() {
 		}
 		if s.Kind == schema.StepJob {
 			r.tellAgent(&s)
-			r.withdraw(&s)
+			r.withdraw(ctx, &s)
 		}
 	}
 }
