@@ -162,7 +162,7 @@ func (h *Handler) decide(d *schema.Delivery, act action, target Target, p push) 
 	if d.Reason = ignore(target, p, d.Action, branch); d.Reason != "" {
 		return
 	}
-	d.Verdict = schema.VerdictAccepted
+	d.Verdict, d.Reason = schema.VerdictAccepted, "runs "+d.Action+" on "+d.Target.Name
 	d.ID = schema.DeriveID("delivery", d.Target.Kind, d.Target.ID, d.Action, d.Unique)
 	d.Run = schema.DeriveID("webhook run", d.ID)
 	d.Cause.Delivery = d.ID
