@@ -3,6 +3,8 @@ package e2e
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +116,132 @@ func TestCrash(t *testing.T) {
 			point.strike(t, c)
 			c.check(t, pushes, point.attempts)
 		})
+	}
+	t.Run("agent, more often than is tried again", func(t *testing.T) { h.Use(t); crashTooOften(t, h) })
+	t.Run("agent, in a command of the user's", func(t *testing.T) { h.Use(t); crashInHook(t, h) })
+}
+
+// crashTooOften kills the agent in each attempt: the run fails and says why, and
+// the next deploy finishes what was left. The container that is to be replaced does
+// not listen to the signal that ends it, which gives the time.
+func crashTooOften(t *testing.T, h *homelab.Homelab) {
+	stubborn := func(text string) {
+		h.Apply(fmt.Sprintf(`
+[[stack]]
+name = "stubborn"
+[stack.config]
+server = "nexus"
+auto_pull = false
+file_contents = """
+services:
+  app:
+    image: berth-e2e/app:1
+    environment: {APP_TEXT: %s}
+    stop_signal: SIGWINCH
+    stop_grace_period: 10s
+"""
+`, text))
+	}
+	stubborn("one")
+	if u, err := h.API.Execute(h.Context(minute), "DeployStack", wire.Params{"stack": "stubborn"}); err != nil || !u.Success {
+		t.Fatalf("the first deploy: %+v, %v", u, err)
+	}
+	stubborn("two")
+	var u wire.Update
+	if err := h.API.Call(t.Context(), "execute", "DeployStack", wire.Params{"stack": "stubborn"}, &u); err != nil {
+		t.Fatal(err)
+	}
+	for attempt := range 3 {
+		h.Until(t, u.ID.OID, minute, fmt.Sprintf("works on attempt %d", attempt+1), func(r wire.Run) bool {
+			return len(r.Steps) > attempt && inPhase(t, h, r, r.Steps[attempt].Command, "up")
+		})
+		h.Servers[world.Nexus].Agent.Kill()
+		h.RestartAgent(world.Nexus)
+	}
+	r := h.Ended(t, u.ID.OID, minute)
+	if r.State != "failed" || r.Problem == nil || r.Problem.Code != "interrupted" {
+		t.Errorf("want failed with \"interrupted\":\n%s", h.Tree(t, r, ""))
+	}
+	if !strings.Contains(r.Why(), "stubborn") || !strings.Contains(r.Why(), "restarted") {
+		t.Errorf("the run does not say what happened to whom: %s", r.Why())
+	}
+	oneAfterAnother(t, r, 3)
+	if u, err := h.API.Execute(h.Context(minute), "DeployStackIfChanged", wire.Params{"stack": "stubborn"}); err != nil || !u.Success {
+		t.Errorf("the next deploy: %+v, %v", u, err)
+	}
+	list, err := h.Servers[world.Nexus].Engine.Containers(t.Context(), "stubborn")
+	if err != nil || len(list) != 1 || list[0].State != "running" || list[0].Name != "stubborn-app-1" {
+		t.Errorf("containers are %+v (%v), want one that runs", list, err)
+	}
+}
+
+// inPhase reports whether a command has said that it is in a phase of its work.
+func inPhase(t *testing.T, h *homelab.Homelab, r wire.Run, command, phase string) bool {
+	t.Helper()
+	var page struct {
+		Chunks []struct {
+			Command string
+			Entries []struct{ Ph string }
+		}
+	}
+	if err := h.API.Call(t.Context(), "read", "GetRunOutput", wire.Params{"id": r.ID}, &page); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range page.Chunks {
+		for _, e := range c.Entries {
+			if c.Command == command && e.Ph == phase {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// crashInHook kills the agent while a command of the user's runs, which nobody may
+// repeat without being asked.
+func crashInHook(t *testing.T, h *homelab.Homelab) {
+	h.Shut(t)
+	log := filepath.Join(h.Gate, "log")
+	h.Apply(fmt.Sprintf(`
+[[stack]]
+name = "hooked"
+[stack.config]
+server = "nexus"
+auto_pull = false
+pre_deploy.command = """
+echo began >> %[1]s/log
+while [ ! -e %[1]s/open ]; do sleep 0.05; done
+"""
+file_contents = """
+services:
+  app:
+    image: berth-e2e/app:1
+"""
+`, h.Gate))
+	began := func() int {
+		text, _ := os.ReadFile(log)
+		return strings.Count(string(text), "began")
+	}
+	var u wire.Update
+	if err := h.API.Call(t.Context(), "execute", "DeployStack", wire.Params{"stack": "hooked"}, &u); err != nil {
+		t.Fatal(err)
+	}
+	h.World.Until(minute, "the command runs", func() bool { return began() == 1 })
+	h.Servers[world.Nexus].Agent.Kill()
+	h.RestartAgent(world.Nexus)
+	r := h.Ended(t, u.ID.OID, minute)
+	if r.State != "failed" || r.Problem == nil || r.Problem.Code != "interrupted" {
+		t.Errorf("want failed with \"interrupted\":\n%s", h.Tree(t, r, ""))
+	}
+	if began() != 1 {
+		t.Errorf("the command was begun %d times without being asked for again", began())
+	}
+	h.Open(t)
+	if u, err := h.API.Execute(h.Context(minute), "DeployStack", wire.Params{"stack": "hooked"}); err != nil || !u.Success {
+		t.Errorf("the next deploy: %+v, %v", u, err)
+	}
+	if n := len(h.Containers(world.Nexus, "hooked")); n != 1 || began() != 2 {
+		t.Errorf("%d containers and %d commands, want 1 and 2", n, began())
 	}
 }
 
