@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"berth/e2e/forge"
 	"berth/e2e/homelab"
@@ -29,14 +28,13 @@ type hookWorld struct {
 	head string
 }
 
+// hookTOML takes where the repository is, and the secret.
 const hookTOML = `
 [[stack]]
 name = "web"
 [stack.config]
 server = "nexus"
-git_provider = "%[1]s"
-git_https = false
-repo = "harbour/web"
+%[1]s
 auto_pull = false
 webhook_secret = "%[2]s"
 
@@ -44,9 +42,7 @@ webhook_secret = "%[2]s"
 name = "off"
 [stack.config]
 server = "nexus"
-git_provider = "%[1]s"
-git_https = false
-repo = "harbour/web"
+%[1]s
 auto_pull = false
 webhook_enabled = false
 webhook_secret = "%[2]s"
@@ -55,9 +51,7 @@ webhook_secret = "%[2]s"
 name = "shelf"
 [repo.config]
 server = "nexus"
-git_provider = "%[1]s"
-git_https = false
-repo = "harbour/web"
+%[1]s
 webhook_secret = "%[2]s"
 
 [[stack]]
@@ -81,7 +75,8 @@ func TestWebhooks(t *testing.T) {
 	h := &hookWorld{Homelab: &homelab.Homelab{World: w}, repo: w.Git.Repo("harbour/web")}
 	dockertest.BuildImage(t, w.Servers[world.Nexus].Engine, "berth-e2e/app", "1", rig.Behaviour{})
 	h.push(0)
-	h.Apply(fmt.Sprintf(hookTOML, h.GitHost(), homelab.Secret))
+	source := fmt.Sprintf("git_provider = %q\ngit_https = false\nrepo = \"harbour/web\"", h.GitHost())
+	h.Apply(fmt.Sprintf(hookTOML, source, homelab.Secret))
 	for _, part := range []struct {
 		name string
 		do   func(*testing.T, *hookWorld)
@@ -355,7 +350,6 @@ func hookStorm(t *testing.T, h *hookWorld) {
 	const pushes = 20
 	for _, path := range []string{"github/stack/web/deploy", "github/procedure/on-push/main"} {
 		var started []string
-		began := time.Now()
 		for i := range pushes {
 			h.push(1000 + i)
 			v := h.Deliver(path, homelab.Secret, h.delivery(t, forge.Gitea, forge.Push{Message: fmt.Sprint("version ", 1000+i)}))
@@ -364,7 +358,6 @@ func hookStorm(t *testing.T, h *hookWorld) {
 			}
 			started = append(started, v.Run)
 		}
-		t.Logf("%d pushes in %s", pushes, time.Since(began).Round(time.Millisecond))
 		h.idle(t)
 		worked, superseded := 0, 0
 		for _, id := range slices.Compact(slices.Clone(started)) {
