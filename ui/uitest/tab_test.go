@@ -161,6 +161,15 @@ func (p *tab) clean() {
 	p.bad = nil
 }
 
+// forgive drops the complaints so far, and reports whether there were any.
+func (p *tab) forgive() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	some := len(p.bad) > 0
+	p.bad = nil
+	return some
+}
+
 func (p *tab) live() {
 	p.t.Helper()
 	p.until(`document.getElementById("conn")?.dataset.state === "on"`)
