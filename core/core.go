@@ -239,6 +239,14 @@ func (c *core) serve(ctx context.Context) error {
 	g.Go(func() error { return c.relayRuns(gctx) })
 	g.Go(func() error { return c.expelDeleted(gctx) })
 	g.Go(func() error {
+		select {
+		case err := <-c.hub.Lost():
+			return err
+		case <-gctx.Done():
+			return nil
+		}
+	})
+	g.Go(func() error {
 		if err := errors.Join(c.answerAgents(gctx), c.hub.Open(c.principals)); err != nil {
 			return err
 		}

@@ -159,7 +159,7 @@ func (h *Hub) serve() error {
 	h.srv, h.auth.srv = srv, srv
 	h.proxy = newProxy(h.opts.MaxLogins, h.opts.Log)
 	h.auth.decided = h.proxy.loggedIn
-	h.log = &serverLog{log: h.opts.Log, who: h.auth.loggedIn}
+	h.log = &serverLog{lost: make(chan error, 1), log: h.opts.Log, who: h.auth.loggedIn}
 	srv.SetLoggerV2(h.log, false, false, false)
 	srv.Start()
 	if !srv.ReadyForConnections(startWait) || h.log.fatal.Load() != nil {
@@ -238,6 +238,10 @@ func (h *Hub) URL() string {
 	}
 	return ""
 }
+
+// Lost tells when the store cannot be written to any more: its disk is full or
+// broken. Only a new start mends that; the hub still reads.
+func (h *Hub) Lost() <-chan error { return h.log.lost }
 
 // Handler takes agents' websockets: mount it at bus.WSPath of core's HTTP port.
 func (h *Hub) Handler() http.Handler { return h.proxy }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"berth/schema"
 )
 
 // serverLog takes the server's log lines into slog.
@@ -16,6 +18,7 @@ type serverLog struct {
 	who   func(nkey string) (Identity, bool) // of a connection that is up; may be nil
 	limit limiter
 	fatal atomic.Pointer[string]
+	lost  chan error // the store cannot be written to any more; holds one
 }
 
 // Noticef logs what the server finds worth a notice: of no interest by default.
@@ -25,7 +28,30 @@ func (l *serverLog) Noticef(format string, v ...any) { l.line(slog.LevelDebug, f
 func (l *serverLog) Warnf(format string, v ...any) { l.line(slog.LevelWarn, format, v) }
 
 // Errorf logs an error; refused logins and forbidden subjects arrive here.
-func (l *serverLog) Errorf(format string, v ...any) { l.line(slog.LevelError, format, v) }
+// So does a failed write, after which the server does not write to that stream
+// again, whatever becomes of the disk.
+func (l *serverLog) Errorf(format string, v ...any) {
+	if strings.Contains(format, "ritical write error") {
+		select {
+		case l.lost <- schema.Errorf(schema.Unavailable, "core's store cannot be written to (%s): see that its disk has space, then start core again", cause(v)):
+		default:
+		}
+	}
+	l.line(slog.LevelError, format, v)
+}
+
+// cause is the innermost error among a line's arguments, which names no path.
+func cause(args []any) error {
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(next) {
+				err = next
+			}
+			return err
+		}
+	}
+	return errors.New("the reason is in the log")
+}
 
 // Debugf logs details.
 func (l *serverLog) Debugf(format string, v ...any) { l.line(slog.LevelDebug, format, v) }
@@ -49,8 +75,8 @@ func (l *serverLog) cause() error {
 
 func (l *serverLog) line(level slog.Level, format string, v []any) {
 	text := fmt.Sprintf(format, v...)
-	if strings.Contains(text, "authentication error") {
-		return // logged with its reason by the authenticator
+	if strings.Contains(text, "authentication error") || strings.Contains(text, "Websocket not configured with TLS") {
+		return // logged with its reason by the authenticator; of a listener that only this machine reaches
 	}
 	if level > slog.LevelDebug && !l.limit.allow() {
 		return
