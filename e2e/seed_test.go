@@ -247,8 +247,11 @@ func seedIfChanged(t *testing.T, h *homelab.Homelab) {
 	r := pushed(t, h, map[string]string{"dashy/conf.yml": "title: Home again\n"}, "Come home", "dashy/dashy")
 	for name, c := range h.Children(t, r.ID) {
 		want := "unchanged"
-		if name == "dashy" || name == "homelab-docker" {
+		switch name {
+		case "dashy":
 			want = "deploy"
+		case "homelab-docker":
+			want = "pull"
 		}
 		if c.Decision == nil || c.Decision.What != want {
 			t.Errorf("%s: decision is %+v, want %s", name, c.Decision, want)
