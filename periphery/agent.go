@@ -60,6 +60,7 @@ func defaultAgeKeys() []string {
 type Agent struct {
 	cfg     Config
 	join    joined
+	key     string // file of the key it connects with
 	conn    *bus.Conn
 	engine  *docker.Client
 	deploy  *compose.Deployer
@@ -85,12 +86,20 @@ type inHand struct {
 	end context.CancelCauseFunc
 }
 
+// keyFile holds the agent's key; while it joins with a new token, a new key lies
+// in newKeyFile, so that a token that is refused costs nothing.
+const (
+	keyFile    = "key.nk"
+	newKeyFile = "key.new.nk"
+)
+
 // joined is what an agent remembers of its join, in core.json.
 type joined struct {
 	Core   string   `json:"core"`
 	Server string   `json:"server"`
 	Key    string   `json:"key"` // core's public nkey
 	Pin    []string `json:"pin,omitempty"`
+	Token  string   `json:"token,omitempty"` // hash of the token it joined with
 }
 
 // Run connects and works until ctx ends. Errors before the first connection are
@@ -141,6 +150,7 @@ func open(cfg Config) (*Agent, error) {
 		}
 	}
 	a := &Agent{
+		key: keyFile,
 		cfg: cfg, log: cfg.Log, started: time.Now(), git: git.New(cfg.Log), hand: map[string]inHand{}, gone: map[string]bool{},
 		nudge: make(chan struct{}, 1), refresh: make(chan struct{}, 1), results: make(chan struct{}, 1),
 		refused: make(chan error, 1),
@@ -203,8 +213,9 @@ func (a *Agent) recall() error {
 		if err != nil {
 			return err
 		}
-		if t.Server != a.join.Server || t.Core != a.join.Key { // else it is the token this agent joined with
-			a.join = joined{Server: t.Server, Key: t.Core, Pin: t.Pin}
+		if t.Hash() != a.join.Token { // else it is the token this agent joined with
+			a.join = joined{Server: t.Server, Key: t.Core, Pin: t.Pin, Token: t.Hash()}
+			a.key = newKeyFile
 		}
 		a.cfg.Token = t.Secret
 	}
@@ -222,7 +233,7 @@ func (a *Agent) recall() error {
 
 // connect dials core, waits until it is through, and has core prove who it is.
 func (a *Agent) connect(ctx context.Context) error {
-	seed, err := bus.LoadSeed(filepath.Join(a.cfg.Data, "key.nk"))
+	seed, err := bus.LoadSeed(filepath.Join(a.cfg.Data, a.key))
 	if err != nil {
 		return err
 	}
@@ -299,6 +310,11 @@ func (a *Agent) verify(ctx context.Context) error {
 		}
 		if err := bus.Sleep(ctx, min(bus.Backoff(attempt), 2*time.Second)); err != nil { // core listens before it serves
 			return err
+		}
+	}
+	if a.key == newKeyFile { // core knows it now, and the one before no more
+		if err := os.Rename(filepath.Join(a.cfg.Data, newKeyFile), filepath.Join(a.cfg.Data, keyFile)); err != nil {
+			return fmt.Errorf("keep the new key: %w", err)
 		}
 	}
 	data, err := json.MarshalIndent(a.join, "", "  ")

@@ -54,6 +54,21 @@ func TestJoin(t *testing.T) {
 	a.end()
 	a.start() // with the token that was used: it is known by its key
 	a.end()
+	before := read(t, a.path("key.nk"))
+	fresh := bus.NewJoinToken(serverID, core, nil)
+	a.cfg.Token = fresh.String()
+	refuses(t, a.cfg, schema.Denied, "token was used, has expired") // not known to core: nothing is lost by it
+	if read(t, a.path("key.nk")) != before {
+		t.Error("a refused token cost the agent its key")
+	}
+	c.bus.Registry.AddToken(fresh.Hash(), serverID)
+	a.start()
+	a.end()
+	if read(t, a.path("key.nk")) == before {
+		t.Error("joined anew with the old key")
+	}
+	a.start() // the same token again is the one it joined with
+	a.end()
 	a.cfg.Token, a.cfg.Core = "", ""
 	a.start()
 	a.end()
