@@ -110,7 +110,7 @@ func (e *Engine) lease(ctx context.Context, r *Run, s *schema.Step) (fence uint6
 		return 0, "", nil
 	}
 	got, err := e.cfg.Leases.Acquire(ctx, s.Key, s.Command, LeaseTTL)
-	if schema.CodeOf(err) == schema.Conflict && e.answeredBy(got.Holder) {
+	if schema.CodeOf(err) == schema.Conflict && e.idleHolder(got.Holder) {
 		if err := e.cfg.Leases.Release(ctx, s.Key, got.Fence); err != nil {
 			return 0, "", err
 		}
@@ -123,15 +123,16 @@ func (e *Engine) lease(ctx context.Context, r *Run, s *schema.Step) (fence uint6
 	return 0, held, r.noteStep(s.Name, schema.StateWaiting, held)
 }
 
-// answeredBy reports whether the agent of a command has said that it is done.
-func (e *Engine) answeredBy(command string) bool {
+// idleHolder reports whether nobody works on a command that holds a lease: its
+// agent has said that it is done, or was never told to begin.
+func (e *Engine) idleHolder(command string) bool {
 	id, _, _ := strings.Cut(command, "-")
 	en := e.find(id)
 	if en == nil {
 		return false
 	}
 	s := en.rec.Load().StepByCommand(command)
-	return s != nil && s.Answered
+	return s != nil && s.State.Terminal() && (s.Answered || s.Fence == 0)
 }
 
 // Renew keeps the lease of begun work, and tells the agent whether it is still

@@ -13,6 +13,7 @@ import (
 
 	"berth/bus/bustest"
 	"berth/core/run"
+	"berth/core/store"
 	"berth/schema"
 )
 
@@ -240,4 +241,29 @@ func TestEngineGivesBackWhatEnded(t *testing.T) {
 		w.wait(w.begin("Deploy", "web").ID)
 	}
 	bustest.Eventually(t, 5*time.Second, "nothing is kept of what ended", func() bool { return w.engine.Load() == "0 live, 0 queues, 0 floors" })
+}
+
+// TestLeaseOfAStepThatNeverBegan: core was killed between taking the lease and
+// recording the begin, and the step was ended since.
+func TestLeaseOfAStepThatNeverBegan(t *testing.T) {
+	w := newWorld(t, deploy("up"))
+	w.offline()
+	first := w.begin("Deploy", "web")
+	bustest.Eventually(t, 5*time.Second, "queued", func() bool {
+		p, err := w.bus.Core.Pending(t.Context(), server.ID)
+		return err == nil && len(p) == 1
+	})
+	r, err := w.engine.Get(t.Context(), first.ID)
+	must(t, err)
+	leases, err := store.OpenLeases(t.Context(), w.bus.Core, 1)
+	must(t, err)
+	_, err = leases.Acquire(t.Context(), "stack-web", r.Steps[0].Command, run.LeaseTTL)
+	must(t, err)
+	second := w.begin("Deploy", "web")
+	w.wait(first.ID)
+	w.agent(echoes)
+	began := time.Now()
+	if r := w.wait(second.ID); r.State != schema.StateSucceeded || time.Since(began) > 5*time.Second {
+		t.Fatalf("%s after %s", r.State, time.Since(began))
+	}
 }
