@@ -67,12 +67,12 @@ func queued(kind string) func(schema.Target) string {
 }
 
 type cancelParams struct {
-	Procedure string `json:"procedure"`
-	UpdateID  string `json:"update_id,omitempty"`
+	Procedure string `json:"procedure" doc:"Name or id of the procedure."`
+	UpdateID  string `json:"update_id,omitempty" doc:"Only this run; all that go on when empty."`
 }
 
 type sleepParams struct {
-	Duration int64 `json:"duration_ms"`
+	Duration int64 `json:"duration_ms" doc:"How long, in milliseconds."`
 }
 
 func sleep(ctx context.Context, r *run.Run) (run.Outcome, error) {

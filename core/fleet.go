@@ -98,6 +98,16 @@ func (c *core) address() string {
 	return "https://" + net.JoinHostPort(host, port)
 }
 
+// pageAddress is what a browser is given. On this machine alone that is plain
+// HTTP: nothing crosses a network, and no browser warns of core's own certificate.
+func (c *core) pageAddress() string {
+	host, _, err := net.SplitHostPort(c.cfg.Listen)
+	if ip := net.ParseIP(host); c.cfg.URL == "" && err == nil && (host == "localhost" || ip != nil && ip.IsLoopback()) {
+		return "http://" + c.cfg.Listen
+	}
+	return c.address()
+}
+
 // outward is the first address of this machine by which others may reach it.
 func outward() string {
 	addrs, err := net.InterfaceAddrs()
@@ -125,7 +135,7 @@ func outward() string {
 
 // runURL is where people find a run.
 func (c *core) runURL(id string) string {
-	u, err := url.Parse(c.address())
+	u, err := url.Parse(c.pageAddress())
 	if err != nil {
 		return "/runs/" + id
 	}

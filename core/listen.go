@@ -97,7 +97,7 @@ func (c *core) ready(ctx context.Context) {
 		Join: func(ctx context.Context, server string) (string, error) { return c.joinToken(ctx, "core", server) },
 	}
 	if token := c.gate.Invite(ctx); token != "" {
-		info.Setup = info.URL + "/setup?token=" + token
+		info.Setup = c.pageAddress() + "/setup?token=" + token
 		c.cfg.Log.Info("create the first administrator with this link; it is good once", "url", info.Setup)
 	}
 	c.cfg.Log.Info("core serves", "listen", info.Addr, "url", info.URL, "version", c.cfg.Version)

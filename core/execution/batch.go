@@ -14,8 +14,8 @@ import (
 
 // BatchParams are the parameters of every Batch action.
 type BatchParams struct {
-	Pattern string   `json:"pattern"`
-	Tags    []string `json:"tags,omitempty"`
+	Pattern string   `json:"pattern" doc:"Names or ids, separated by commas or lines; * and ? match, between backslashes stands a regular expression."`
+	Tags    []string `json:"tags,omitempty" doc:"Only those with all of these tags."`
 }
 
 // named is a resource a batch may select.

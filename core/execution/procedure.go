@@ -17,7 +17,7 @@ import (
 
 // ProcedureParams are the parameters of RunProcedure.
 type ProcedureParams struct {
-	Procedure string `json:"procedure"`
+	Procedure string `json:"procedure" doc:"Name or id of the procedure."`
 }
 
 // RunProcedure runs the stages of a procedure one after another, the executions

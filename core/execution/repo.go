@@ -11,7 +11,7 @@ import (
 
 // RepoParams are the parameters of PullRepo and CloneRepo.
 type RepoParams struct {
-	Repo string `json:"repo"`
+	Repo string `json:"repo" doc:"Name or id of the repo."`
 }
 
 func repoRequest(repo schema.Resource[schema.RepoConfig]) schema.RepoSyncReq {

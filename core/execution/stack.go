@@ -14,9 +14,9 @@ import (
 
 // DeployParams are the parameters of DeployStack and DeployStackIfChanged.
 type DeployParams struct {
-	Stack    string   `json:"stack"`
-	Services []string `json:"services,omitempty"`
-	StopTime *int     `json:"stop_time,omitempty"`
+	Stack    string   `json:"stack" doc:"Name or id of the stack."`
+	Services []string `json:"services,omitempty" doc:"Only these services; all when empty."`
+	StopTime *int     `json:"stop_time,omitempty" doc:"Seconds a container gets to stop, instead of its own."`
 }
 
 // maxAttempts bounds how often an interrupted deploy is taken up again.
@@ -207,10 +207,10 @@ func (d *Deps) spoil(ctx context.Context, r *run.Run, stack string, cause error)
 
 // StackDoParams are the parameters of the simple stack actions.
 type StackDoParams struct {
-	Stack    string   `json:"stack"`
-	Services []string `json:"services,omitempty"`
-	StopTime *int     `json:"stop_time,omitempty"`
-	Orphans  bool     `json:"remove_orphans,omitempty"`
+	Stack    string   `json:"stack" doc:"Name or id of the stack."`
+	Services []string `json:"services,omitempty" doc:"Only these services; all when empty."`
+	StopTime *int     `json:"stop_time,omitempty" doc:"Seconds a container gets to stop, instead of its own."`
+	Orphans  bool     `json:"remove_orphans,omitempty" doc:"Also remove containers of services that the files no longer have."`
 }
 
 // StackVerb returns the body of StartStack, StopStack and their like.
