@@ -379,25 +379,3 @@ func TestOtherAgentsCommandsDoNotExist(t *testing.T) {
 		}
 	}
 }
-
-func TestStartIsIdempotentById(t *testing.T) {
-	w := newWorld(t, deploy("up"))
-	w.agent(echoes)
-	id := schema.DeriveID("delivery", "1")
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			if _, err := w.engine.Start(t.Context(), run.StartReq{ID: id, Action: "Deploy", Target: schema.Target{ID: "web"}}); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	wg.Wait()
-	w.wait(id)
-	if _, err := w.engine.Start(t.Context(), run.StartReq{ID: id, Action: "Deploy", Target: schema.Target{ID: "web"}}); err != nil {
-		t.Fatal(err)
-	}
-	if list, err := w.engine.List(t.Context(), schema.RunFilter{}); err != nil || len(list) != 1 {
-		t.Fatalf("%d runs: %v", len(list), err)
-	}
-}
