@@ -60,6 +60,29 @@ type clientConfig struct {
 	Profiles []account `toml:"profile,omitempty"`
 }
 
+// named reports whether a profile is called so.
+func (a account) named(name string) bool {
+	return a.Name == name || slices.Contains(a.Aliases, name)
+}
+
+// keep puts a into the profile of that name, or makes it the account that is
+// used without one.
+func (c *clientConfig) keep(profile string, a account) {
+	if profile == "" {
+		c.account = a
+		return
+	}
+	for i, old := range c.Profiles {
+		if old.named(profile) {
+			a.Name, a.Aliases = old.Name, old.Aliases
+			c.Profiles[i] = a
+			return
+		}
+	}
+	a.Name = profile
+	c.Profiles = append(c.Profiles, a)
+}
+
 // over fills what a lacks from b.
 func (a account) over(b account) account {
 	pick := func(list ...string) string {
@@ -103,8 +126,22 @@ func readClientConfig(path string) (clientConfig, error) {
 
 func (p *program) configPath() string { return home(p.env, "berth", "cli.toml") }
 
-// account finds core and key: flags, environment, our file, Komodo's file.
+// account finds core and key: flags, environment, our file, Komodo's file. A
+// profile that neither file has is a mistake.
 func (p *program) account() (account, error) {
+	a, known, err := p.findAccount()
+	wanted := p.client.profile
+	if err != nil || wanted == "" || slices.Contains(known, wanted) {
+		return a, err
+	}
+	if len(known) == 0 {
+		return a, schema.Errorf(schema.Invalid, "there is no profile %q, nor any other: `berth login URL -p %s` makes it", wanted, wanted)
+	}
+	return a, schema.Errorf(schema.Invalid, "there is no profile %q: there are %s; `berth login URL -p %s` makes it", wanted, strings.Join(known, ", "), wanted)
+}
+
+// findAccount returns core and key, and the names of all profiles.
+func (p *program) findAccount() (account, []string, error) {
 	first := func(names ...string) string {
 		for _, n := range names {
 			if v := p.env(n); v != "" {
@@ -120,18 +157,24 @@ func (p *program) account() (account, error) {
 		Secret: first("BERTH_SECRET", "KOMODO_CLI_SECRET", "KOMODO_API_SECRET"),
 		Pin:    first("BERTH_PIN"),
 	})
+	var known []string
 	for _, path := range []string{p.configPath(), home(p.env, "komodo", "komodo.cli.toml")} {
 		c, err := readClientConfig(path)
 		if err != nil {
-			return a, err
+			return a, nil, err
 		}
 		wanted := p.client.profile
 		if wanted == "" {
 			wanted = c.Default
 		}
 		for _, profile := range c.Profiles {
-			if wanted != "" && (profile.Name == wanted || slices.Contains(profile.Aliases, wanted)) {
-				a = a.over(profile)
+			known = append(append(known, profile.Name), profile.Aliases...)
+			if wanted == "" || !profile.named(wanted) {
+				continue
+			}
+			a = a.over(profile)
+			if profile.Host != "" && profile.Host != c.Host {
+				c.Pin = "" // the pinned key is that of the other core
 			}
 		}
 		a = a.over(c.account)
@@ -142,7 +185,7 @@ func (p *program) account() (account, error) {
 	if !strings.Contains(a.Host, "://") {
 		a.Host = "https://" + a.Host
 	}
-	return a, nil
+	return a, known, nil
 }
 
 // api returns a client of the core that is configured.

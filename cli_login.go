@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -25,14 +26,15 @@ func (p *program) loginCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "login [URL]", Short: "Sign in: make an API key and keep it for the other verbs", Args: cobra.MaximumNArgs(1),
 		Long:    "Sign in with username and password. An API key is made and kept in the configuration file, which only you can read.",
-		Example: "  berth login https://berth.example:9120\n  berth login http://127.0.0.1:9120 --username ada --password-file /run/secrets/ada",
+		Example: "  berth login https://berth.example:9120\n  berth login https://staging.example -p staging\n  berth login http://127.0.0.1:9120 --username ada --password-file /run/secrets/ada",
 		RunE: func(c *cobra.Command, args []string) error {
-			a, err := p.account()
+			a, _, err := p.findAccount() // the profile may be new
 			if err != nil {
 				return err
 			}
-			if len(args) == 1 {
+			if len(args) == 1 && args[0] != a.Host {
 				a.Host = args[0]
+				a.Pin = cmp.Or(p.client.pin, p.env("BERTH_PIN")) // what is kept is the key of another core
 			}
 			if err := p.pinned(c.Context(), &a); err != nil {
 				return err
@@ -148,7 +150,7 @@ func (p *program) login(ctx context.Context, a account, user, password, name str
 	if err != nil {
 		return err
 	}
-	old.account = account{Host: a.Host, Key: made.Key, Secret: made.Secret, Pin: a.Pin}
+	old.keep(p.client.profile, account{Host: a.Host, Key: made.Key, Secret: made.Secret, Pin: a.Pin})
 	b, err := toml.Marshal(old)
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(path), 0o700)
@@ -159,7 +161,11 @@ func (p *program) login(ctx context.Context, a account, user, password, name str
 	if err != nil {
 		return schema.Errorf(schema.Failed, "keep the API key: %v", err)
 	}
-	fmt.Fprintf(p.err, "Signed in to %s as %s; the API key is in %s.\n", a.Host, user, path)
+	where := path
+	if p.client.profile != "" {
+		where = "profile " + p.client.profile + " of " + path
+	}
+	fmt.Fprintf(p.err, "Signed in to %s as %s; the API key is in %s.\n", a.Host, user, where)
 	return nil
 }
 

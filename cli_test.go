@@ -241,6 +241,38 @@ func TestForeignCertificateIsNotTrusted(t *testing.T) {
 	s.ok("list")
 }
 
+func TestProfiles(t *testing.T) {
+	s := newStation(t)
+	pw := write(t, "pw", "correct horse\n")
+	s.ok("login", s.url, "--username", "ada", "--password-file", pw)
+	path := filepath.Join(s.home, ".config", "berth", "cli.toml")
+	before, err := readClientConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := s.do("list", "-p", "staging"); code != 2 || !strings.Contains(errs, "berth login URL -p staging") {
+		t.Errorf("with no profile at all: %d %s", code, errs)
+	}
+	s.ok("login", s.url, "-p", "staging", "--username", "ada", "--password-file", pw)
+	s.ok("login", s.url, "-p", "staging", "--username", "ada", "--password-file", pw)
+	after, err := readClientConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.Key != before.Key || after.Secret != before.Secret {
+		t.Error("the login for a profile replaced the key that is used without one")
+	}
+	if len(after.Profiles) != 1 || after.Profiles[0].Name != "staging" || after.Profiles[0].Key == before.Key || after.Profiles[0].Host != s.url {
+		t.Errorf("%d profiles", len(after.Profiles))
+	}
+	s.ok("list", "-p", "staging")
+	for _, args := range [][]string{{"list", "-p", "stagng"}, {"execute", "-p", "stagng", "list-stacks"}, {"runs", "-p", "stagng"}} {
+		if code, _, errs := s.do(args...); code != 2 || !strings.Contains(errs, `no profile "stagng": there are staging`) {
+			t.Errorf("%v: %d %s", args, code, errs)
+		}
+	}
+}
+
 // relay hands connections on.
 func relay(l net.Listener, to string) {
 	for {
