@@ -310,6 +310,11 @@ func TestPalette(t *testing.T) {
 	h := bundled(t, uitest.Homelab())
 	body := get(t, h, "/palette?q=deploy+tand").Body.String()
 	checkPage(t, body, []string{"Deploy tandoor", `data-href="/do/DeployStack?target=tandoor"`}, []string{"dashy"})
+	body = get(t, h, "/palette?q=start+tand").Body.String()
+	start, restart := strings.Index(body, ">Start tandoor"), strings.Index(body, ">Restart tandoor")
+	if start < 0 || restart < 0 || start > restart {
+		t.Errorf("start stands at %d, restart at %d: %s", start, restart, body)
+	}
 	checkPage(t, get(t, h, "/palette?q=zzz").Body.String(), []string{"Nothing matches"}, nil)
 }
 

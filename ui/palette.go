@@ -1,0 +1,128 @@
+package ui
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"berth/ui/page"
+	"berth/ui/part"
+)
+
+// palette answers what is typed into the command palette.
+func (s *Server) palette(w http.ResponseWriter, r *http.Request) error {
+	all, err := s.world(r.Context())
+	if err != nil {
+		return err
+	}
+	s.write(w, r, http.StatusOK, page.PaletteItems(paletteGroups(all, r.URL.Query().Get("q"))))
+	return nil
+}
+
+func paletteGroups(w world, q string) []page.PaletteGroup {
+	words := strings.Fields(strings.ToLower(q))
+	var out []page.PaletteGroup
+	add := func(name string, limit int, items []page.PaletteItem) {
+		g := page.PaletteGroup{Name: name}
+		if len(words) > 0 { // what begins with the first word, before what merely contains it
+			slices.SortStableFunc(items, func(a, b page.PaletteItem) int { return begins(b.Label, words) - begins(a.Label, words) })
+		}
+		for _, it := range items {
+			if len(g.Items) < limit && matches(it.Label+" "+it.Sub, words) {
+				g.Items = append(g.Items, it)
+			}
+		}
+		if len(g.Items) > 0 {
+			out = append(out, g)
+		}
+	}
+	if len(words) > 0 {
+		add("Actions", 6, paletteActions(w))
+	}
+	pages := []page.PaletteItem{
+		{Icon: "layout-dashboard", Label: "Overview", Href: "/", Keys: "g o"},
+		{Icon: "activity", Label: "Runs", Href: "/runs", Keys: "g r"},
+		{Icon: "layers", Label: "Stacks", Href: "/stacks", Keys: "g s"},
+		{Icon: "server", Label: "Servers", Href: "/servers", Keys: "g v"},
+		{Icon: "workflow", Label: "Procedures", Href: "/procedures", Keys: "g p"},
+		{Icon: "webhook", Label: "Webhooks", Href: "/webhooks", Keys: "g w"},
+		{Icon: "git-branch", Label: "Repos", Href: "/repos"},
+		{Icon: "key-round", Label: "Variables", Href: "/variables"},
+		{Icon: "file-code", Label: "Apply TOML", Href: "/apply"},
+		{Icon: "plug", Label: "Join a server", Href: "/servers/join"},
+	}
+	if len(words) == 0 {
+		add("Go to", 10, pages)
+	}
+	var stacks, procedures, repos, servers []page.PaletteItem
+	for _, v := range w.stacks {
+		stacks = append(stacks, page.PaletteItem{Icon: "layers", Label: v.Resource.Name, Sub: part.StackMark(v).Word + " on " + v.Server.Name, Href: "/stacks/" + url.PathEscape(v.Resource.Name)})
+	}
+	for _, v := range w.procedures {
+		procedures = append(procedures, page.PaletteItem{Icon: "workflow", Label: v.Resource.Name, Sub: "procedure", Href: "/procedures/" + url.PathEscape(v.Resource.Name)})
+	}
+	for _, v := range w.repos {
+		repos = append(repos, page.PaletteItem{Icon: "git-branch", Label: v.Resource.Name, Sub: "repo on " + v.Server.Name, Href: "/repos/" + url.PathEscape(v.Resource.Name)})
+	}
+	for _, v := range w.servers {
+		servers = append(servers, page.PaletteItem{Icon: "server", Label: v.Resource.Name, Sub: part.ServerMark(v).Word, Href: "/servers/" + url.PathEscape(v.Resource.Name)})
+	}
+	add("Stacks", 6, stacks)
+	add("Procedures", 4, procedures)
+	add("Servers", 4, servers)
+	add("Repos", 4, repos)
+	if len(words) > 0 {
+		add("Go to", 4, pages)
+	}
+	return out
+}
+
+func paletteActions(w world) []page.PaletteItem {
+	var out []page.PaletteItem
+	for _, a := range page.Actions() {
+		add := func(name, sub string) {
+			out = append(out, page.PaletteItem{Icon: a.Icon, Label: a.Label + " " + name, Sub: sub, Href: "/do/" + a.Name + "?" + url.Values{"target": {name}}.Encode()})
+		}
+		switch a.Kind {
+		case "stack":
+			for _, v := range w.stacks {
+				add(v.Resource.Name, "stack on "+v.Server.Name)
+			}
+		case "repo":
+			for _, v := range w.repos {
+				add(v.Resource.Name, "repo on "+v.Server.Name)
+			}
+		case "procedure":
+			for _, v := range w.procedures {
+				add(v.Resource.Name, "procedure")
+			}
+		}
+	}
+	return out
+}
+
+// begins counts for how many of the words some word of the label begins so; the
+// first word, the verb, at its very start outweighs them.
+func begins(label string, words []string) (n int) {
+	label = strings.ToLower(label)
+	if strings.HasPrefix(label, words[0]) {
+		n = 100
+	}
+	for _, w := range words {
+		if strings.Contains(" "+label, " "+w) {
+			n++
+		}
+	}
+	return n
+}
+
+func matches(s string, words []string) bool {
+	s = strings.ToLower(s)
+	for _, w := range words {
+		if !strings.Contains(s, w) {
+			return false
+		}
+	}
+	return true
+}
