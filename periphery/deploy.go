@@ -89,6 +89,9 @@ func (d *deployment) pull(ctx context.Context, plan *compose.Plan) error {
 // up runs the commands and compose's up, and says what is deployed now.
 func (d *deployment) up(ctx context.Context, plan *compose.Plan) error {
 	cfg := d.req.Config
+	if err := d.a.notItself(ctx, d.req.Name, plan.Project(), d.req.Services); err != nil {
+		return err
+	}
 	if cfg.PreDeploy.Command != "" && !d.ranFirst {
 		if err := d.hook(ctx, "pre_deploy", cfg.PreDeploy); err != nil {
 			return err
@@ -188,6 +191,9 @@ func (a *Agent) stackDo(ctx context.Context, j *Job, req schema.StackDoReq) (sch
 		return a.stackPull(ctx, j, req)
 	}
 	var resp schema.StackDoResp
+	if err := a.notItself(ctx, req.Name, req.Project, req.Services); err != nil && req.Verb != "start" && req.Verb != "unpause" {
+		return resp, err
+	}
 	err := j.phase(ctx, req.Verb, func(ctx context.Context) (string, error) {
 		var err error
 		resp.Changed, resp.Warnings, err = a.deploy.Do(ctx, req.Project, compose.Action(req.Verb),
