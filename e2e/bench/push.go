@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -161,19 +160,8 @@ func (p *pushes) deliver(ctx context.Context, commit string) (run string, err er
 	if err != nil {
 		return "", err
 	}
-	return p.s.deliver(ctx, "github/stack/"+pushed+"/deploy", d)
-}
-
-func (s *stage) deliver(ctx context.Context, path string, d forge.Delivery) (run string, err error) {
-	a, err := forge.Deliver(ctx, s.url+"/listener/"+path, secret, d)
-	if err != nil {
-		return "", err
-	}
-	v, err := verdict(a.Body)
-	if err != nil || a.Status != http.StatusOK || v.Run == "" {
-		return "", fmt.Errorf("the webhook was answered %d: %s", a.Status, a.Body)
-	}
-	return v.Run, nil
+	a, err := p.s.deliver(ctx, "github/stack/"+pushed+"/deploy", d)
+	return a.Run, err
 }
 
 // byHand is what a person types, without the typing.

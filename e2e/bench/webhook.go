@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"time"
@@ -21,18 +22,31 @@ import (
 // deliveries is how many webhooks are sent, and as many publishes.
 const deliveries = 400
 
+// pause is how long nothing happens before the next: pushes come one by one, not a
+// hundred a second.
+const pause = 50 * time.Millisecond
+
 // quiet is a logger for servers that say too much.
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
+// answer is what a webhook's sender is told, and how long that took.
 type answer struct {
-	Verdict string `json:"verdict"`
-	Run     string `json:"run"`
+	Run  string `json:"run"`
+	took time.Duration
 }
 
-func verdict(body []byte) (answer, error) {
-	var a answer
-	err := json.Unmarshal(body, &a)
-	return a, err
+// deliver sends a signed webhook, which must start a run.
+func (s *stage) deliver(ctx context.Context, path string, d forge.Delivery) (answer, error) {
+	var v answer
+	a, err := forge.Deliver(ctx, s.url+"/listener/"+path, secret, d)
+	if err != nil {
+		return v, err
+	}
+	if json.Unmarshal(a.Body, &v) != nil || a.Status != http.StatusOK || v.Run == "" {
+		return v, fmt.Errorf("the webhook was answered %d: %s", a.Status, a.Body)
+	}
+	v.took = a.Took
+	return v, nil
 }
 
 // measureWebhook compares how long a forge waits for the answer with one synced
@@ -95,22 +109,30 @@ func (s *stage) openFloor(ctx context.Context) (*floor, error) {
 // accepts sends rounds of one delivery and one publish from each client, in turns.
 func (s *stage) accepts(ctx context.Context, f *floor, clients int) (ours, theirs sample, err error) {
 	for range deliveries / clients {
-		a, err := together(clients, func() error {
-			d, err := forge.GitHub.Push(forge.Push{After: "1f0c5b1d9a3e4f60718293a4b5c6d7e8f9012345"})
-			if err != nil {
-				return err
+		pushes := make([]forge.Delivery, clients)
+		for i := range pushes {
+			if pushes[i], err = forge.GitHub.Push(forge.Push{After: "1f0c5b1d9a3e4f60718293a4b5c6d7e8f9012345"}); err != nil {
+				return nil, nil, err
 			}
-			_, err = s.deliver(ctx, "github/procedure/bench-hook/main", d)
-			return err
+		}
+		runs := make([]string, clients)
+		a, err := together(clients, func(i int) (time.Duration, error) {
+			answer, err := s.deliver(ctx, "github/procedure/bench-hook/main", pushes[i])
+			runs[i] = answer.Run
+			return answer.took, err
 		})
 		if err != nil {
 			return nil, nil, err
 		}
 		ours = append(ours, a...)
-		if err := s.quiesce(ctx); err != nil {
+		if err := s.quiesce(ctx, runs); err != nil {
 			return nil, nil, err
 		}
-		z, err := together(clients, func() error { _, err := f.js.Publish(ctx, "floor.x", f.data); return err })
+		z, err := together(clients, func(int) (time.Duration, error) {
+			at := time.Now()
+			_, err := f.js.Publish(ctx, "floor.x", f.data)
+			return time.Since(at), err
+		})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -119,17 +141,15 @@ func (s *stage) accepts(ctx context.Context, f *floor, clients int) (ours, their
 	return ours, theirs, nil
 }
 
-// together times f in n goroutines that begin at once.
-func together(n int, f func() error) (sample, error) {
+// together calls f in n goroutines that begin at once, and returns their times.
+func together(n int, f func(i int) (time.Duration, error)) (sample, error) {
 	times, errs := make(sample, n), make([]error, n)
 	begin := make(chan struct{})
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
 			<-begin
-			at := time.Now()
-			errs[i] = f()
-			times[i] = time.Since(at)
+			times[i], errs[i] = f(i)
 		})
 	}
 	close(begin)
@@ -142,16 +162,17 @@ func together(n int, f func() error) (sample, error) {
 	return times, nil
 }
 
-// quiesce waits until all runs have ended.
-func (s *stage) quiesce(ctx context.Context) error {
-	var failed error
-	err := until(ctx, time.Minute, func() bool {
-		var runs []json.RawMessage
-		failed = s.api.Call(ctx, "read", "ListRuns", wire.Params{"pending": true, "limit": 1}, &runs)
-		return failed != nil || len(runs) == 0
-	})
-	if failed != nil {
-		return failed
+// quiesce waits until runs have ended, and a moment longer.
+func (s *stage) quiesce(ctx context.Context, runs []string) error {
+	for _, id := range runs {
+		if _, err := s.api.AwaitRun(ctx, id, wire.Run.Terminal); err != nil {
+			return err
+		}
 	}
-	return err
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(pause):
+		return nil
+	}
 }
