@@ -148,7 +148,14 @@ func (s *Server) server(r *http.Request) (page.View, error) {
 
 func (s *Server) stacks(r *http.Request) (page.View, error) {
 	list, err := s.Resources.Stacks(r.Context())
+	if err != nil {
+		return page.View{}, err
+	}
+	servers, err := s.Resources.Servers(r.Context())
 	out := page.StacksView{All: len(list), State: part.State(r.URL.Query().Get("state"))}
+	for _, v := range servers {
+		out.Joined = out.Joined || v.Joined
+	}
 	for _, v := range list {
 		if out.State == "" || part.StackMark(v).State == out.State {
 			out.Stacks = append(out.Stacks, v)
@@ -174,6 +181,11 @@ func (s *Server) stack(r *http.Request) (page.View, error) {
 	out.Config, err = s.config(r, "stack", v.Resource.Name, func(o map[string][]page.Option) []page.FormSection {
 		return page.Form(v.Resource.Config, schema.DefaultStack(), o)
 	})
+	if err != nil {
+		return page.View{}, err
+	}
+	w, err := s.world(r.Context())
+	out.Stack.Resource.Config.LinkedRepo = w.name("repo", v.Resource.Config.LinkedRepo)
 	return page.Stack(out), err
 }
 
@@ -244,6 +256,11 @@ func (s *Server) procedure(r *http.Request) (page.View, error) {
 	out.Config, err = s.config(r, "procedure", v.Resource.Name, func(o map[string][]page.Option) []page.FormSection {
 		return page.Form(v.Resource.Config, schema.DefaultProcedure(), o)
 	})
+	if err != nil {
+		return page.View{}, err
+	}
+	w, err := s.world(r.Context())
+	out.Procedure.Resource.Config.Stages = w.named(v.Resource.Config.Stages)
 	return page.Procedure(out), err
 }
 

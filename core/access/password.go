@@ -24,7 +24,6 @@ const (
 
 // Limits of what people may type.
 const (
-	minPassword = 8
 	maxPassword = 1000
 	maxUsername = 100
 )
@@ -107,8 +106,8 @@ func checkCredentials(username, password string) error {
 		return schema.Errorf(schema.Invalid, "username: must have 1 to %d characters", maxUsername)
 	case schema.IsID(username):
 		return schema.Errorf(schema.Invalid, "username: it has the form of an id, choose another")
-	case n < minPassword || n > maxPassword:
-		return schema.Errorf(schema.Invalid, "password: must have %d to %d characters", minPassword, maxPassword)
+	case n < schema.MinPassword || n > maxPassword:
+		return schema.Errorf(schema.Invalid, "password: must have %d to %d characters", schema.MinPassword, maxPassword)
 	}
 	return nil
 }

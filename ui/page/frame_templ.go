@@ -249,7 +249,7 @@ func Document(f Frame, v View) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<span>Search or run a command</span> <kbd aria-hidden=\"true\">⌘K</kbd></button>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<span>Search or run a command</span> <kbd aria-hidden=\"true\" data-mac=\"⌘K\">Ctrl K</kbd></button>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1117,7 +1117,7 @@ func palette() templ.Component {
 			templ_7745c5c3_Var49 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 100, "<dialog class=\"pal\" id=\"palette\" aria-label=\"Search and commands\"><input type=\"text\" role=\"combobox\" aria-expanded=\"true\" aria-controls=\"pal-list\" aria-autocomplete=\"list\" aria-label=\"Search or run a command\" placeholder=\"Search, or type a command: deploy shop…\" autocomplete=\"off\" spellcheck=\"false\" hx-get=\"/palette\" hx-trigger=\"input changed delay:60ms, open\" hx-target=\"#pal-list\" name=\"q\"><div id=\"pal-list\" role=\"listbox\" aria-label=\"Results\"></div><footer><span><kbd>↑↓</kbd>move</span><span><kbd>↵</kbd>open</span><span><kbd>⌘↵</kbd>new tab</span><span><kbd>esc</kbd>close</span></footer></dialog>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 100, "<dialog class=\"pal\" id=\"palette\" aria-label=\"Search and commands\"><input type=\"text\" role=\"combobox\" aria-expanded=\"true\" aria-controls=\"pal-list\" aria-autocomplete=\"list\" aria-label=\"Search or run a command\" placeholder=\"Search, or type a command: deploy shop…\" autocomplete=\"off\" spellcheck=\"false\" hx-get=\"/palette\" hx-trigger=\"input changed delay:60ms, open\" hx-target=\"#pal-list\" name=\"q\"><div id=\"pal-list\" role=\"listbox\" aria-label=\"Results\"></div><footer><span><kbd>↑↓</kbd>move</span><span><kbd>↵</kbd>open</span><span><kbd data-mac=\"⌘↵\">Ctrl ↵</kbd>new tab</span><span><kbd>esc</kbd>close</span></footer></dialog>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1146,7 +1146,7 @@ func keys() templ.Component {
 			templ_7745c5c3_Var50 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 101, "<dialog class=\"sheet keys\" id=\"keys\" aria-label=\"Keys\"><h2>Keys</h2><dl><dt><kbd>⌘K</kbd></dt><dd>search, or run a command</dd><dt><kbd>/</kbd></dt><dd>filter what is shown</dd><dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>next and previous row</dd><dt><kbd>g</kbd> <kbd>o</kbd></dt><dd>overview</dd><dt><kbd>g</kbd> <kbd>r</kbd></dt><dd>runs</dd><dt><kbd>g</kbd> <kbd>s</kbd></dt><dd>stacks</dd><dt><kbd>g</kbd> <kbd>v</kbd></dt><dd>servers</dd><dt><kbd>g</kbd> <kbd>p</kbd></dt><dd>procedures</dd><dt><kbd>g</kbd> <kbd>w</kbd></dt><dd>webhooks</dd><dt><kbd>d</kbd></dt><dd>deploy, pull or run what the page shows</dd><dt><kbd>e</kbd></dt><dd>its settings</dd><dt><kbd>f</kbd></dt><dd>follow the output</dd><dt><kbd>esc</kbd></dt><dd>close</dd></dl></dialog>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 101, "<dialog class=\"sheet keys\" id=\"keys\" aria-label=\"Keys\"><h2>Keys</h2><dl><dt><kbd data-mac=\"⌘K\">Ctrl K</kbd></dt><dd>search, or run a command</dd><dt><kbd>/</kbd></dt><dd>filter what is shown</dd><dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>next and previous row</dd><dt><kbd>g</kbd> <kbd>o</kbd></dt><dd>overview</dd><dt><kbd>g</kbd> <kbd>r</kbd></dt><dd>runs</dd><dt><kbd>g</kbd> <kbd>s</kbd></dt><dd>stacks</dd><dt><kbd>g</kbd> <kbd>v</kbd></dt><dd>servers</dd><dt><kbd>g</kbd> <kbd>p</kbd></dt><dd>procedures</dd><dt><kbd>g</kbd> <kbd>w</kbd></dt><dd>webhooks</dd><dt><kbd>d</kbd></dt><dd>deploy, pull or run what the page shows</dd><dt><kbd>e</kbd></dt><dd>its settings</dd><dt><kbd>f</kbd></dt><dd>follow the output</dd><dt><kbd>esc</kbd></dt><dd>close</dd></dl></dialog>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"berth/schema"
+	"berth/ui/part"
 )
 
 // VariablesView is the list of variables.
@@ -94,6 +95,15 @@ func (p *PlanView) count(change string) int {
 		}
 	}
 	return n
+}
+
+// counts says how many resources are new, change and stay.
+func (v ApplyView) counts() string {
+	created, updated := " to create, ", " to update, "
+	if v.Applied {
+		created, updated = " created, ", " updated, "
+	}
+	return part.Int(v.Plan.count("create")) + created + part.Int(v.Plan.count("update")) + updated + part.Int(v.Plan.count("unchanged")) + " unchanged"
 }
 
 // GateView is the sign-in or the first start.

@@ -75,11 +75,12 @@ func Run(v RunView) View {
 // RunLog is the output panel alone.
 func RunLog(v RunView) View { return View{Body: runLog(v)} }
 
-// Lanes returns the steps of a run that have bars, in the order of stages.
+// lanes returns the steps of a stage that have bars: not what core only notes down
+// for itself.
 func (v RunView) lanes(stage string) []laneView {
 	var out []laneView
 	for _, s := range v.Run.Steps {
-		if s.Stage == stage {
+		if s.Stage == stage && s.Kind != "local" {
 			out = append(out, v.lane(s))
 		}
 	}
@@ -264,6 +265,14 @@ func (v RunView) verdicts() []*schema.Run {
 		}
 	}
 	return out
+}
+
+// problemTitle heads what a run says about how it ended.
+func problemTitle(r *schema.Run) string {
+	if r.State == schema.StateCanceled || r.State == schema.StateSuperseded {
+		return "Why it ended"
+	}
+	return "What went wrong"
 }
 
 func decisionWord(what string) string {

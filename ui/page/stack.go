@@ -9,6 +9,7 @@ import (
 type StacksView struct {
 	Stacks []schema.StackView
 	All    int
+	Joined bool       // some server has an agent
 	State  part.State // filter
 }
 

@@ -129,6 +129,8 @@ func ServerMark(v schema.ServerView) Mark {
 	switch {
 	case v.State == schema.ServerDisabled:
 		return Mark{Idle, "disabled"}
+	case !v.Joined && v.Status != nil: // it had an agent once
+		return Mark{Bad, "revoked"}
 	case !v.Joined:
 		return Mark{Idle, "not joined yet"}
 	case !v.Online:

@@ -1,4 +1,5 @@
 // The command palette: the server ranks, this moves the choice.
+if (/Mac|iPhone|iPad/.test(navigator.platform)) for (const k of document.querySelectorAll<HTMLElement>("kbd[data-mac]")) k.textContent = k.dataset.mac!;
 const dialog = document.getElementById("palette") as HTMLDialogElement | null;
 if (dialog) {
   const input = dialog.querySelector("input")!, list = dialog.querySelector<HTMLElement>("[role=listbox]")!;

@@ -57,6 +57,19 @@ document.addEventListener("htmx:after:swap", () => {
   (window as any).htmx.ajax("GET", now.getAttribute("hx-get"), { target: "#runlog", swap: "innerHTML" });
 });
 
+// The panel of the output shows the state of the run that it belongs to.
+document.addEventListener("htmx:after:swap", () => {
+  const from = document.querySelector('a.gl[aria-current="true"] .nm > .st') ?? document.querySelector("#run-head .chip > .st");
+  const to = document.querySelector("#runlog header > .st");
+  if (!from || !to || to.getAttribute("class") === from.getAttribute("class")) return;
+  const copy = from.cloneNode(true) as Element;
+  copy.removeAttribute("role");
+  copy.removeAttribute("aria-label");
+  copy.querySelector("title")?.remove();
+  copy.setAttribute("aria-hidden", "true");
+  to.replaceWith(copy);
+});
+
 // On a narrow screen, bring the stage that goes on into view.
 const strip = document.querySelector<HTMLElement>(".stages"), stage = document.querySelector<HTMLElement>(".stage.live");
 if (strip && stage && strip.scrollWidth > strip.clientWidth) strip.scrollLeft = stage.offsetLeft - 14;
