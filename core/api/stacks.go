@@ -26,7 +26,7 @@ type stackRef struct {
 
 type stackLog struct {
 	Stack      string         `json:"stack" alias:"id,name" doc:"Name or id."`
-	Services   schema.StrList `json:"services" doc:"Services to read; all when empty."`
+	Services   schema.StrList `json:"services,omitempty" doc:"Services to read; all when empty."`
 	Tail       *int           `json:"tail,omitempty" doc:"Lines per container, at most 5000; 50 when absent."`
 	Timestamps bool           `json:"timestamps,omitempty" doc:"Put the time before each line."`
 }
