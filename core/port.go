@@ -80,6 +80,14 @@ func (p *peeked) Read(b []byte) (int, error) {
 	return p.Conn.Read(b)
 }
 
+// CloseWrite says that nothing more comes; what the other side sends is still read.
+func (p *peeked) CloseWrite() error {
+	if c, ok := p.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return p.Conn.Close()
+}
+
 // half is a listener that is fed.
 type half struct {
 	addr  net.Addr

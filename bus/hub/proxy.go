@@ -156,7 +156,12 @@ func writeUpgrade(up net.Conn, r *http.Request) error {
 	return nil
 }
 
-// pump copies both ways until either side ends.
+// linger is how long an agent's last bytes are taken after the server hung up.
+const linger = 2 * time.Second
+
+// pump copies both ways until either side ends. When the server hangs up, what it
+// said last must arrive: closing while the agent still writes would throw it away,
+// and the agent would never learn why it was refused.
 func pump(up, down net.Conn, early *bufio.Reader) error {
 	done := make(chan struct{})
 	go func() {
@@ -166,10 +171,15 @@ func pump(up, down net.Conn, early *bufio.Reader) error {
 		}
 		_ = relay(up, down)
 		up.Close()
+		_ = relay(io.Discard, down)
 	}()
 	err := relay(down, up)
-	down.Close()
+	if half, ok := down.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_ = down.SetReadDeadline(time.Now().Add(linger))
 	<-done
+	down.Close()
 	return err
 }
 
