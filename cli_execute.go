@@ -40,7 +40,7 @@ one. Executions are watched until they end.`,
   berth execute stop-stack web --stop-time 30 -y
   berth execute batch-deploy-stack 'web-*' -y
   berth execute get-stack web          reads print JSON`,
-		DisableFlagParsing: true,
+		DisableFlagParsing: true, ValidArgsFunction: p.requests,
 		RunE: func(c *cobra.Command, args []string) error {
 			in, err := p.parseExecute(args)
 			if err != nil {
@@ -53,6 +53,19 @@ one. Executions are watched until they end.`,
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	c.Flags().BoolVar(&noWait, "no-wait", false, "only start, do not watch")
 	return c
+}
+
+// requests completes the name of a request.
+func (p *program) requests(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var rows []offered
+	if len(args) > 0 || p.call(c.Context(), api.GroupRead, "ListRequests", nil, &rows) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []string
+	for _, r := range rows {
+		out = append(out, cobra.CompletionWithDesc(kebab(r.Name), r.Doc))
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
 // typed is what was typed after `execute`.
@@ -231,6 +244,11 @@ func findRequest(rows []offered, name string) (offered, error) {
 			if kebab(a) == name {
 				return r, nil
 			}
+		}
+	}
+	for _, e := range schema.Executions() {
+		if e.Type != "None" && (kebab(e.Type) == name || e.Type == name) {
+			return offered{}, schema.Errorf(schema.Unsupported, "%s is not in this version: `berth execute` lists what is", e.Type)
 		}
 	}
 	if near := schema.Nearest(name, names); near != "" {

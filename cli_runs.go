@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -215,6 +216,11 @@ func (p *program) runsList() *cobra.Command {
 		Use: "ls", Aliases: []string{"list"}, Short: "List runs, newest first", Args: cobra.NoArgs,
 		Example: "  berth runs\n  berth runs ls --kind stack --target web\n  berth runs ls --state failed --limit 10",
 		RunE: func(c *cobra.Command, _ []string) error {
+			for _, s := range q.States {
+				if !slices.Contains(runStates(), s) {
+					return schema.Errorf(schema.Invalid, "--state %q: want %s", s, strings.Join(runStates(), ", "))
+				}
+			}
 			if !all && q.Kind == "" {
 				q.Parent = "-"
 			}
@@ -230,11 +236,15 @@ func (p *program) runsList() *cobra.Command {
 	fs.StringVar(&q.Action, "action", "", "name of the execution")
 	fs.StringVar(&q.Text, "text", "", "part of action, target or message")
 	fs.StringVar(&q.Commit, "commit", "", "beginning of the commit")
-	fs.StringSliceVar(&q.States, "state", nil, "queued, waiting, running, succeeded, warning, failed, canceled, superseded")
+	fs.StringSliceVar(&q.States, "state", nil, strings.Join(runStates(), ", "))
 	fs.BoolVar(&q.Pending, "pending", false, "only those that have not ended")
 	fs.IntVar(&q.Limit, "limit", 20, "how many")
 	fs.BoolVar(&all, "all", false, "also those that another run started")
 	return c
+}
+
+func runStates() []string {
+	return []string{"queued", "waiting", "running", "succeeded", "warning", "failed", "canceled", "superseded"}
 }
 
 func took(r *schema.Run) string {

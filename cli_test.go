@@ -124,6 +124,15 @@ func TestCommandLine(t *testing.T) {
 	if out := s.ok("runs"); !strings.Contains(out, "RunProcedure") || !strings.Contains(out, "succeeded") {
 		t.Error(out)
 	}
+	if code, _, errs := s.do("runs", "--state", "faild"); code != 2 || !strings.Contains(errs, "queued, waiting, running") {
+		t.Errorf("a state that is none: %d %s", code, errs)
+	}
+	if out := s.ok("__complete", "execute", ""); !strings.Contains(out, "restart-stack") {
+		t.Error("nothing completes a request:", out)
+	}
+	if code, _, errs := s.do("execute", "run-build", "web", "-y"); code == 0 || !strings.Contains(errs, "not in this version") {
+		t.Errorf("what this version lacks: %d %s", code, errs)
+	}
 	if out := s.ok("runs", "show", "1"); !strings.Contains(out, "one / ") {
 		t.Error(out)
 	}
