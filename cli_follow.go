@@ -18,12 +18,14 @@ type follow struct {
 	steps  map[string]schema.RunState // run and step
 	names  map[string]string          // of what a command works on
 	next   map[string]int             // index of the next entry of a command
+	held   map[string][]schema.Output // of runs that are not known yet: they come right after what they have said
 }
 
 func newFollow(p *program) *follow {
 	return &follow{
 		p: p, colour: terminal(p.out) && p.env("NO_COLOR") == "", runs: map[string]*schema.Run{},
 		steps: map[string]schema.RunState{}, names: map[string]string{}, next: map[string]int{},
+		held: map[string][]schema.Output{},
 	}
 }
 
@@ -36,7 +38,11 @@ func (f *follow) item(i api.StreamItem) error {
 		}
 	}
 	if i.Output != nil && !f.p.asJSON {
-		f.output(*i.Output)
+		if o := *i.Output; f.runs[o.Run] == nil {
+			f.held[o.Run] = append(f.held[o.Run], o)
+		} else {
+			f.output(o)
+		}
 	}
 	if !f.lines {
 		return nil
@@ -67,6 +73,10 @@ func (f *follow) run(before, r *schema.Run) {
 			f.say("…", r.Target.Name, s.Note, "33")
 		}
 	}
+	for _, o := range f.held[r.ID] {
+		f.output(o)
+	}
+	delete(f.held, r.ID)
 	if before != nil && before.State == r.State || !r.State.Terminal() {
 		return
 	}

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"berth/core/api"
+	"berth/schema"
+)
+
+// Of a run that has ended, core sends the output first and the run last.
+func TestFollowHeadsTheOutputOfAnEndedRun(t *testing.T) {
+	var out bytes.Buffer
+	f := newFollow(&program{world: world{out: &out, env: func(string) string { return "" }}})
+	for _, i := range []api.StreamItem{
+		{Output: &schema.Output{Run: "r", Step: "deploy", Command: "c", Entries: []schema.Entry{{Kind: schema.EntryLine, Text: "one"}}}},
+		{Output: &schema.Output{Run: "r", Step: "deploy", Command: "c", First: 1, Entries: []schema.Entry{{Kind: schema.EntryLine, Text: "two"}}}},
+		{Run: &schema.Run{ID: "r", Number: 7, Action: "DeployStack", Target: schema.Target{Kind: "stack", Name: "blog"}, State: schema.StateSucceeded, Steps: []schema.Step{{Name: "deploy", Command: "c", State: schema.StateSucceeded}}}},
+	} {
+		if err := f.item(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], "▸ #7 DeployStack blog") || !strings.HasPrefix(lines[1], "  blog ") || !strings.HasSuffix(lines[2], "│ two") || !strings.HasPrefix(lines[3], "✓ #7") {
+		t.Errorf("%q", lines)
+	}
+}
