@@ -53,6 +53,7 @@ func (s *Server) run(r *http.Request) (page.View, error) {
 		return page.View{}, err
 	}
 	v.Lane = r.URL.Query().Get("lane")
+	v.Auto = v.Lane == ""
 	v.LogRun = logRun(&v)
 	v.Log, v.Phases = part.NewLog(firstLog), s.phasesOf(v.Run.ID)
 	if ctx.Value(sectionsOnly{}) == nil {

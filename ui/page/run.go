@@ -57,6 +57,7 @@ type RunView struct {
 	Parents  []*schema.Run          // nearest first
 	Children map[string]*schema.Run // by id
 	Lane     string                 // name of the step whose output is shown; "" is chosen by us
+	Auto     bool                   // nobody chose the lane: the output follows what goes on
 	LogRun   *schema.Run            // whose output is shown
 	Log      *part.Log
 	Phases   map[string][]schema.Phase // by step, of steps that go on

@@ -696,7 +696,7 @@ func run(v RunView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if v.Lane == "" {
+		if v.Auto {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 57, " data-auto")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
