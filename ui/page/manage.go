@@ -1,6 +1,7 @@
 package page
 
 import (
+	"slices"
 	"strconv"
 
 	"berth/schema"
@@ -33,6 +34,11 @@ type Hook struct {
 	Path, Branch    string
 	Action          string
 	Enabled, Secret bool
+}
+
+// unsealed reports whether an address that is on lacks a secret.
+func (v WebhooksView) unsealed() bool {
+	return slices.ContainsFunc(v.Hooks, func(h Hook) bool { return h.Enabled && !h.Secret })
 }
 
 // Webhooks is that page.
