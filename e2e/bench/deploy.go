@@ -157,22 +157,27 @@ func took(to *sample, f func() error) error {
 	return err
 }
 
-// turns deploys in turns with a floor; before is called ahead of each.
+// turns deploys in turns with a floor, each as often first as second; before is
+// called ahead of each.
 func (k *stack) turns(ctx context.Context, rounds int, before func() error, floor func(context.Context) error) (ours, theirs sample, runs []seen, err error) {
-	for range rounds {
-		if err := before(); err != nil {
-			return nil, nil, nil, err
-		}
+	deploy := func() error {
 		r, err := k.deploy(ctx)
-		if err != nil {
-			return nil, nil, nil, err
-		}
 		ours, runs = append(ours, r.took), append(runs, r)
-		if err := before(); err != nil {
-			return nil, nil, nil, err
+		return err
+	}
+	bare := func() error { return took(&theirs, func() error { return floor(ctx) }) }
+	for i := range rounds {
+		pair := []func() error{deploy, bare}
+		if i%2 == 1 {
+			pair[0], pair[1] = bare, deploy
 		}
-		if err := took(&theirs, func() error { return floor(ctx) }); err != nil {
-			return nil, nil, nil, err
+		for _, turn := range pair {
+			if err := before(); err != nil {
+				return nil, nil, nil, err
+			}
+			if err := turn(); err != nil {
+				return nil, nil, nil, err
+			}
 		}
 	}
 	return ours, theirs, runs, nil
@@ -240,7 +245,11 @@ func (s *stage) measureChanged(ctx context.Context) error {
 			if err := k.set(ctx, wire.Params{"check_health": health}); err != nil {
 				return err
 			}
-			ours, bare, runs, err := k.turns(ctx, s.rounds, k.change, k.bare)
+			rounds := 2 * s.rounds
+			if health {
+				rounds = s.rounds
+			}
+			ours, bare, runs, err := k.turns(ctx, rounds, k.change, k.bare)
 			if err != nil {
 				return err
 			}

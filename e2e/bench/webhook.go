@@ -20,7 +20,7 @@ import (
 )
 
 // deliveries is how many webhooks are sent, and as many publishes.
-const deliveries = 400
+const deliveries = 800
 
 // pause is how long nothing happens before the next: pushes come one by one, not a
 // hundred a second.
