@@ -21,7 +21,7 @@ import (
 	"berth/e2e/world"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/periphery/git/gittest"
+	"berth/git/gittest"
 )
 
 // canaries are secrets that are looked for afterwards. Each has characters that

@@ -30,7 +30,7 @@ import (
 	"berth/e2e/world"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/periphery/git/gittest"
+	"berth/git/gittest"
 )
 
 // gitWorld is a server behind NAT and the git servers it knows: one that asks

@@ -18,7 +18,7 @@ import (
 	"berth/e2e/world"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/periphery/git/gittest"
+	"berth/git/gittest"
 )
 
 // hookWorld is one stack with its own repository, and the doors to it.

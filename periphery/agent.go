@@ -18,7 +18,7 @@ import (
 	"berth/bus"
 	"berth/periphery/compose"
 	"berth/periphery/docker"
-	"berth/periphery/git"
+	"berth/git"
 	"berth/periphery/journal"
 	"berth/periphery/secrets"
 	"berth/schema"

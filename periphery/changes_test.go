@@ -9,7 +9,7 @@ import (
 
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/periphery/git/gittest"
+	"berth/git/gittest"
 	"berth/schema"
 )
 

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"berth/periphery/git"
+	"berth/git"
 	"berth/schema"
 )
 

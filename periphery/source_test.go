@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"berth/periphery/git/gittest"
+	"berth/git/gittest"
 	"berth/schema"
 )
 

@@ -15,7 +15,7 @@ import (
 
 	"berth/bus/bustest"
 	"berth/periphery"
-	"berth/periphery/git/gittest"
+	"berth/git/gittest"
 	"berth/schema"
 )
 

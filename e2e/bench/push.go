@@ -14,7 +14,7 @@ import (
 	"berth/e2e/wire"
 	"berth/periphery/compose/composetest"
 	"berth/periphery/docker"
-	"berth/periphery/git/gittest"
+	"berth/git/gittest"
 )
 
 // pushed is a stack of five services that is deployed from a repository.

@@ -21,7 +21,7 @@ import (
 	"berth/e2e/wire"
 	"berth/periphery/docker"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/periphery/git/gittest"
+	"berth/git/gittest"
 )
 
 // stage is what is measured and what it is measured with. Its methods are called

@@ -22,7 +22,7 @@ import (
 	"berth/e2e/forge"
 	"berth/e2e/wire"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/periphery/git/gittest"
+	"berth/git/gittest"
 	"berth/schema"
 )
 

@@ -24,7 +24,7 @@ import (
 	"berth/e2e/world"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/periphery/git/gittest"
+	"berth/git/gittest"
 )
 
 //go:embed scene

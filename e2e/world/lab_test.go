@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"berth/e2e/nat"
-	"berth/periphery/git/gittest"
+	"berth/git/gittest"
 )
 
 // TestGitFromBehindNAT proves that the git server is reached from inside the home,

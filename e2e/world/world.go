@@ -28,7 +28,7 @@ import (
 	"berth/e2e/wire"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/periphery/git/gittest"
+	"berth/git/gittest"
 )
 
 // The two servers.

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"berth/periphery/git"
-	"berth/periphery/git/gittest"
+	"berth/git"
+	"berth/git/gittest"
 )
 
 // benchSite is a repository of 2000 files in 100 folders, cloned.

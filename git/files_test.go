@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"berth/periphery/git"
+	"berth/git"
 	"berth/schema"
 )
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"berth/periphery/git"
-	"berth/periphery/git/gittest"
+	"berth/git"
+	"berth/git/gittest"
 	"berth/schema"
 )
 

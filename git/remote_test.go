@@ -22,8 +22,8 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
-	"berth/periphery/git"
-	"berth/periphery/git/gittest"
+	"berth/git"
+	"berth/git/gittest"
 	"berth/schema"
 )
 

@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"berth/periphery/git"
-	"berth/periphery/git/gittest"
+	"berth/git"
+	"berth/git/gittest"
 	"berth/schema"
 )
 

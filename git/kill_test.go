@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"berth/periphery/git"
+	"berth/git"
 )
 
 // TestKilledChild is the process that TestKilledAnywhere kills: it syncs between

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"berth/periphery/git"
-	"berth/periphery/git/gittest"
+	"berth/git"
+	"berth/git/gittest"
 	"berth/schema"
 )
 
