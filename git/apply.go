@@ -61,7 +61,7 @@ func (r *repository) unfinished() []plumbing.Hash {
 		return nil
 	}
 	var out []plumbing.Hash
-	for _, word := range strings.Fields(string(b)) {
+	for word := range strings.FieldsSeq(string(b)) {
 		if plumbing.IsHash(word) {
 			out = append(out, plumbing.NewHash(word))
 		}
@@ -141,10 +141,9 @@ func (a *applier) remove(name string) error {
 	if err := a.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return onDisk(err, "remove %s", name)
 	}
-	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-		if a.root.Remove(dir) != nil {
-			break // not empty
-		}
+	dir := path.Dir(name)
+	for dir != "." && a.root.Remove(dir) == nil { // until one is not empty
+		dir = path.Dir(dir)
 	}
 	return nil
 }
@@ -369,7 +368,7 @@ func lfsOID(b []byte) string {
 	if !bytes.HasPrefix(b, []byte("version https://git-lfs")) {
 		return ""
 	}
-	for _, line := range strings.Split(string(b), "\n") {
+	for line := range strings.SplitSeq(string(b), "\n") {
 		if oid, ok := strings.CutPrefix(line, "oid sha256:"); ok {
 			return strings.TrimSpace(oid)
 		}

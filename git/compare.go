@@ -101,7 +101,8 @@ func (p *planner) same(w wanted, h have) bool {
 
 // attributes reads .gitattributes for what we do not do.
 func (p *planner) attributes(files []wanted) {
-	var crlf, filters []string
+	var crlf bool
+	var filters []string
 	for _, f := range files {
 		if path.Base(f.path) != ".gitattributes" || f.mode == modeLink {
 			continue
@@ -110,22 +111,14 @@ func (p *planner) attributes(files []wanted) {
 		if err != nil {
 			continue // the file itself will be reported
 		}
-		for _, line := range strings.Split(string(text), "\n") {
-			line = strings.TrimSpace(line)
-			if strings.HasPrefix(line, "#") {
-				continue
-			}
-			for _, word := range strings.Fields(line) {
-				if word == "eol=crlf" {
-					crlf = append(crlf, f.path)
-				}
-				if name, ok := strings.CutPrefix(word, "filter="); ok {
-					filters = append(filters, name)
-				}
+		for _, word := range attributeWords(string(text)) {
+			crlf = crlf || word == "eol=crlf"
+			if name, ok := strings.CutPrefix(word, "filter="); ok {
+				filters = append(filters, name)
 			}
 		}
 	}
-	if len(crlf) > 0 {
+	if crlf {
 		p.crlf = true
 		p.plan.warnings = append(p.plan.warnings, "eol=crlf in .gitattributes is not applied: files are written with LF")
 	}
@@ -135,4 +128,15 @@ func (p *planner) attributes(files []wanted) {
 		p.plan.warnings = append(p.plan.warnings, fmt.Sprintf(
 			"filters in .gitattributes are not run (%s): such files hold what the repository stores", strings.Join(slices.Compact(filters), ", ")))
 	}
+}
+
+// attributeWords are the words of a .gitattributes file, without its comments.
+func attributeWords(text string) []string {
+	var out []string
+	for line := range strings.Lines(text) {
+		if words := strings.Fields(line); len(words) > 0 && !strings.HasPrefix(words[0], "#") {
+			out = append(out, words...)
+		}
+	}
+	return out
 }

@@ -27,14 +27,14 @@ func readConfig(path string) (config, error) {
 	return c, format.NewDecoder(strings.NewReader(c.text)).Decode(c.parsed)
 }
 
-func (c config) get(section, key string) string { return c.parsed.Section(section).Option(key) }
+func (c *config) get(section, key string) string { return c.parsed.Section(section).Option(key) }
 
-func (c config) is(section, key, value string) bool {
+func (c *config) is(section, key, value string) bool {
 	return strings.EqualFold(c.get(section, key), value)
 }
 
 // sub returns a key of a section with a name in quotes: remote "origin".
-func (c config) sub(section, name, key string) string {
+func (c *config) sub(section, name, key string) string {
 	s := c.parsed.Section(section)
 	if !s.HasSubsection(name) {
 		return ""

@@ -38,8 +38,7 @@ func (r remote) explain(ctx context.Context, verb string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", what, ctx.Err())
 	}
-	var done *schema.Error
-	if errors.As(err, &done) {
+	if done, ok := errors.AsType[*schema.Error](err); ok {
 		return schema.Wrap(done.Code, err, "%s", what)
 	}
 	if code, text := r.diagnoseNetwork(err); text != "" {
@@ -69,8 +68,7 @@ func bare(err error) error {
 
 // diagnoseNetwork knows the ways in which no answer comes at all.
 func (r remote) diagnoseNetwork(err error) (schema.Code, string) {
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		if dns.IsNotFound {
 			return schema.Unavailable, fmt.Sprintf("look up host %q: no such host; check the name, and the DNS settings of the host this agent runs on", dns.Name)
 		}
@@ -149,8 +147,7 @@ func onDisk(err error, format string, args ...any) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	var known *schema.Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*schema.Error](err); ok {
 		return schema.Wrap(known.Code, err, "%s", what)
 	}
 	switch {

@@ -44,20 +44,8 @@ func (s *syncer) moveHead(to plumbing.Hash) error {
 		return repo.logRef(plumbing.HEAD, head, to, "sync")
 	}
 	name := plumbing.NewBranchReferenceName(s.branch)
-	old, err := repo.ref(name)
-	if err != nil {
+	if err := s.moveBranch(name, to); err != nil {
 		return err
-	}
-	if old != to {
-		if err := s.keepCommits(old, to, s.branch); err != nil {
-			return err
-		}
-		if err := repo.setRef(name, to.String()); err != nil {
-			return err
-		}
-		if err := repo.logRef(name, old, to, "sync"); err != nil {
-			return err
-		}
 	}
 	if on != s.branch {
 		if err := repo.setRef(plumbing.HEAD, "ref: "+name.String()); err != nil {
@@ -68,6 +56,21 @@ func (s *syncer) moveHead(to plumbing.Hash) error {
 		return nil
 	}
 	return repo.logRef(plumbing.HEAD, head, to, "sync")
+}
+
+// moveBranch sets the branch that the sync is to be on.
+func (s *syncer) moveBranch(name plumbing.ReferenceName, to plumbing.Hash) error {
+	old, err := s.repo.ref(name)
+	if err != nil || old == to {
+		return err
+	}
+	if err := s.keepCommits(old, to, s.branch); err != nil {
+		return err
+	}
+	if err := s.repo.setRef(name, to.String()); err != nil {
+		return err
+	}
+	return s.repo.logRef(name, old, to, "sync")
 }
 
 // leaveHead says that HEAD was elsewhere, and keeps a detached commit.

@@ -62,8 +62,8 @@ const (
 	entryHeader = 62
 )
 
-func (e entry) unmerged() bool { return e.flags&flagStage != 0 }
-func (e entry) kept() bool     { return e.flags&flagAssume != 0 || e.more&moreSkip != 0 }
+func (e *entry) unmerged() bool { return e.flags&flagStage != 0 }
+func (e *entry) kept() bool     { return e.flags&flagAssume != 0 || e.more&moreSkip != 0 }
 
 // cachedTree remembers which tree a folder's entries came from.
 type cachedTree struct {
@@ -88,8 +88,8 @@ func (t *cachedTree) child(name string) *cachedTree {
 // statOf converts lstat's answer.
 func statOf(st *unix.Stat_t) stat {
 	return stat{
-		ctime: [2]uint32{uint32(st.Ctim.Sec), uint32(st.Ctim.Nsec)},          //nolint:gosec,unconvert // the format keeps 32 bits
-		mtime: [2]uint32{uint32(st.Mtim.Sec), uint32(st.Mtim.Nsec)},          //nolint:gosec,unconvert // the format keeps 32 bits
+		ctime: [2]uint32{uint32(st.Ctim.Sec), uint32(st.Ctim.Nsec)},          //nolint:gosec // the format keeps 32 bits
+		mtime: [2]uint32{uint32(st.Mtim.Sec), uint32(st.Mtim.Nsec)},          //nolint:gosec // the format keeps 32 bits
 		dev:   uint32(st.Dev), ino: uint32(st.Ino), uid: st.Uid, gid: st.Gid, //nolint:gosec // the format keeps 32 bits
 		size: uint32(st.Size), //nolint:gosec // the format keeps 32 bits
 	}

@@ -156,7 +156,8 @@ func (r *repository) refreshIndex(ctx context.Context, commit *object.Commit) {
 // writeLocked replaces one of git's files under the lock that git itself takes
 // for it (PATH.lock). The lock is linked from a file of our own, complete, and
 // that file removed last: a lock that is still linked to it was left by a kill
-// and is ours to remove.
+// and is ours to remove. It waits for others for 200 ms at the most, whatever the
+// context: what a sync has begun is better ended.
 func writeLocked(own owner, scratch, path string, content []byte, mode os.FileMode) (err error) {
 	if err := own.mkdir(scratch); err != nil {
 		return err
@@ -187,7 +188,7 @@ func writeLocked(own owner, scratch, path string, content []byte, mode os.FileMo
 		if !errors.Is(err, fs.ErrExist) || tries == 20 {
 			return err
 		}
-		_ = pauseFor(context.Background(), 10*time.Millisecond) // git waits for 100 ms too
+		<-time.After(10 * time.Millisecond) // git waits for 100 ms too
 	}
 	return os.Rename(lock, path)
 }

@@ -231,6 +231,7 @@ func (p *planner) place(w wanted, h have) error {
 	case other:
 		p.plan.inTheWay = append(p.plan.inTheWay, w.path)
 		return nil
+	case absent, file, link: // nothing, or what the new file replaces
 	}
 	p.put(w)
 	return nil

@@ -59,7 +59,7 @@ func (r *repository) setRef(name plumbing.ReferenceName, content string) error {
 // left out.
 func (r *repository) refs() map[plumbing.ReferenceName]plumbing.Hash {
 	out := map[plumbing.ReferenceName]plumbing.Hash{}
-	packed, _ := os.ReadFile(filepath.Join(r.common, "packed-refs")) //nolint:gosec,errcheck // no file, no packed references
+	packed, _ := os.ReadFile(filepath.Join(r.common, "packed-refs")) //nolint:gosec // no file, no packed references
 	for line := range strings.Lines(string(packed)) {
 		hash, name, ok := strings.Cut(strings.TrimSpace(line), " ")
 		if ok && plumbing.IsHash(hash) {

@@ -7,9 +7,8 @@ import (
 	"crypto/rsa"
 	"encoding/pem"
 	"errors"
-	"io"
 	"io/fs"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -112,11 +111,11 @@ func TestSSHRefusals(t *testing.T) {
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	real, _, _, _, err := ssh.ParseAuthorizedKey([]byte(strings.SplitN(string(s.forge.HostKeys()), " ", 2)[1]))
+	hostKey, _, _, _, err := ssh.ParseAuthorizedKey([]byte(strings.SplitN(string(s.forge.HostKeys()), " ", 2)[1]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown, addr := ssh.FingerprintSHA256(real), s.forge.SSHAddr()
+	shown, addr := ssh.FingerprintSHA256(hostKey), s.forge.SSHAddr()
 	block, err := ssh.MarshalPrivateKey(other, "")
 	if err != nil {
 		t.Fatal(err)
@@ -134,14 +133,22 @@ func TestSSHRefusals(t *testing.T) {
 		words []string
 	}{
 		{"nothing pinned", git.Auth{SSHKey: s.forge.ClientKey()}, schema.Denied, []string{norm, shown, "none is pinned", "ssh-ed25519 AAAA"}},
-		{"other host pinned", git.Auth{SSHKey: s.forge.ClientKey(), KnownHosts: pin("example.com", real)}, schema.Denied, []string{shown, "none is pinned"}},
-		{"other key pinned", git.Auth{SSHKey: s.forge.ClientKey(), KnownHosts: pin(norm, otherSigner.PublicKey())}, schema.Denied,
-			[]string{norm, shown, "but pinned is " + ssh.FingerprintSHA256(otherSigner.PublicKey())}},
+		{"other host pinned", git.Auth{SSHKey: s.forge.ClientKey(), KnownHosts: pin("example.com", hostKey)}, schema.Denied, []string{shown, "none is pinned"}},
+		{
+			"other key pinned",
+			git.Auth{SSHKey: s.forge.ClientKey(), KnownHosts: pin(norm, otherSigner.PublicKey())},
+			schema.Denied,
+			[]string{norm, shown, "but pinned is " + ssh.FingerprintSHA256(otherSigner.PublicKey())},
+		},
 		{"other kind pinned", git.Auth{SSHKey: s.forge.ClientKey(), KnownHosts: pin(norm, rsaSigner.PublicKey())}, schema.Denied, []string{"no key of a pinned kind", "rsa-sha2-512"}},
 		{"revoked", git.Auth{SSHKey: s.forge.ClientKey(), KnownHosts: append([]byte("@revoked "), s.forge.HostKeys()...)}, schema.Denied, []string{"revoked"}},
 		{"garbage pinned", git.Auth{SSHKey: s.forge.ClientKey(), KnownHosts: []byte("host ssh-ed25519 nonsense\n")}, schema.Invalid, []string{"pinned host keys"}},
-		{"unknown client key", git.Auth{SSHKey: pem.EncodeToMemory(block), KnownHosts: s.forge.HostKeys()}, schema.Denied,
-			[]string{"does not accept the deploy key " + ssh.FingerprintSHA256(otherSigner.PublicKey()), `user "git"`}},
+		{
+			"unknown client key",
+			git.Auth{SSHKey: pem.EncodeToMemory(block), KnownHosts: s.forge.HostKeys()},
+			schema.Denied,
+			[]string{"does not accept the deploy key " + ssh.FingerprintSHA256(otherSigner.PublicKey()), `user "git"`},
+		},
 		{"no client key", git.Auth{KnownHosts: s.forge.HostKeys()}, schema.Denied, []string{"no deploy key"}},
 		{"locked client key", git.Auth{SSHKey: pem.EncodeToMemory(locked), KnownHosts: s.forge.HostKeys()}, schema.Invalid, []string{"passphrase"}},
 	} {
@@ -187,7 +194,7 @@ func TestRemoteErrors(t *testing.T) {
 	empty := s.forge.Repo("team/empty")
 	good := git.Auth{Username: "ada", Token: "right"}
 	tlsSite := httptest.NewUnstartedServer(http.NotFoundHandler())
-	tlsSite.Config.ErrorLog = log.New(io.Discard, "", 0)
+	tlsSite.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	tlsSite.StartTLS()
 	t.Cleanup(tlsSite.Close)
 	forbidden := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) }))
@@ -271,10 +278,10 @@ func TestDeletedBranchAndLostCommit(t *testing.T) {
 // A pinned commit may be on another branch, dropped by a force push, or given by
 // the start of its hash; forges differ in what they give out.
 func TestPinnedCommit(t *testing.T) {
-	for _, any := range []string{"true", "false"} {
-		t.Run("any="+any, func(t *testing.T) {
+	for _, anyCommit := range []string{"true", "false"} {
+		t.Run("any="+anyCommit, func(t *testing.T) {
 			s := newSite(t)
-			s.repo.Git("config", "uploadpack.allowAnySHA1InWant", any)
+			s.repo.Git("config", "uploadpack.allowAnySHA1InWant", anyCommit)
 			one := s.repo.Commit(map[string]string{"a": "1"}, "one")
 			other := s.repo.Change(gittest.Change{Branch: "other", Files: map[string]string{"a": "o"}})
 			s.sync(other)
@@ -291,7 +298,7 @@ func TestPinnedCommit(t *testing.T) {
 			s.repo.ForcePush(map[string]string{"a": "3"}, "three")
 			src.Commit = two
 			_, err := s.client.Sync(t.Context(), s.dir, src, git.Options{})
-			if any == "true" {
+			if anyCommit == "true" {
 				if err != nil || s.read("a") != "2" {
 					t.Errorf("%v", err)
 				}

@@ -39,8 +39,7 @@ func (s *syncer) modules(ctx context.Context, commit *object.Commit, want []want
 			continue
 		}
 		if err := s.module(ctx, w, m); err != nil {
-			var known *schema.Error
-			if errors.As(err, &known) {
+			if known, ok := errors.AsType[*schema.Error](err); ok {
 				return schema.Wrap(known.Code, err, "submodule %s", w.path)
 			}
 			return fmt.Errorf("submodule %s: %w", w.path, err)

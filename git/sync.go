@@ -54,11 +54,11 @@ func canonical(dir string) (string, error) {
 	if err != nil {
 		return dir, err
 	}
-	real, err := filepath.EvalSymlinks(abs)
+	followed, err := filepath.EvalSymlinks(abs)
 	if errors.Is(err, fs.ErrNotExist) {
 		return abs, nil
 	}
-	return real, err
+	return followed, err
 }
 
 // holdClone waits for one of the tokens for full downloads.
@@ -268,19 +268,8 @@ func (s *syncer) checkOut(ctx context.Context, commit *object.Commit) error {
 // bring does the work tree itself and returns what was planned.
 func (s *syncer) bring(ctx context.Context, commit *object.Commit) (*plan, error) {
 	repo := s.repo
-	if at, err := s.there(commit.Hash); err != nil {
-		return nil, err
-	} else if at {
-		p, err := repo.newPlan(ctx, commit, s.opt.Overwrite)
-		if err != nil {
-			return nil, err
-		}
-		if !p.dirty && len(p.inTheWay) == 0 { // clean: the lock is not needed
-			if p.stale {
-				repo.refreshIndex(ctx, commit)
-			}
-			return p, nil
-		}
+	if p, err := s.clean(ctx, commit); p != nil || err != nil {
+		return p, err
 	}
 	lock, err := repo.lockIndex(ctx, s.opt.LockWait)
 	if err != nil {
@@ -317,4 +306,20 @@ func (s *syncer) bring(ctx context.Context, commit *object.Commit) (*plan, error
 	}
 	s.result.Changed, s.result.Drift = p.changed(), p.drift
 	return p, repo.end()
+}
+
+// clean returns the plan of a work tree that is already as the commit has it, for
+// which no lock is needed; nil if there is something to do.
+func (s *syncer) clean(ctx context.Context, commit *object.Commit) (*plan, error) {
+	if at, err := s.there(commit.Hash); err != nil || !at {
+		return nil, err
+	}
+	p, err := s.repo.newPlan(ctx, commit, s.opt.Overwrite)
+	if err != nil || p.dirty || len(p.inTheWay) > 0 {
+		return nil, err
+	}
+	if p.stale {
+		s.repo.refreshIndex(ctx, commit)
+	}
+	return p, nil
 }

@@ -88,8 +88,9 @@ func indexMode(m filemode.FileMode) uint32 {
 		return modeLink
 	case filemode.Submodule:
 		return modeModule
+	default:
+		return modeFile
 	}
-	return modeFile
 }
 
 // safeName refuses names with which a repository could write outside its work

@@ -59,7 +59,7 @@ type Server struct {
 // Listen opens the server's ports; Run serves them.
 func Listen(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, repos: map[string]*Repo{}}
-	out, err := exec.Command("git", "--exec-path").Output() //nolint:noctx // returns at once
+	out, err := exec.Command("git", "--exec-path").Output()
 	if err != nil {
 		return nil, fmt.Errorf("find git's programs: %w (install git)", err)
 	}
@@ -118,7 +118,7 @@ func listen(addr string) (net.Listener, error) {
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
-	ln, err := net.Listen("tcp", addr) //nolint:noctx // a listener lives longer than any request
+	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
