@@ -257,8 +257,7 @@ func syncDir(dir string) error {
 
 // reason drops the path from an error that is named beside it.
 func reason(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err
 	}
 	return err

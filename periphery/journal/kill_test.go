@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 func journalForever(dir, round string) {
 	j, err := open(dir, time.Now, 20_000)
 	if err != nil {
-		fmt.Println("open", err)
+		fmt.Fprintln(os.Stdout, "open", err)
 		os.Exit(1)
 	}
 	var wg sync.WaitGroup
@@ -41,7 +41,7 @@ func journalForever(dir, round string) {
 					{"R", func() error { return j.Reported(id) }},
 				} {
 					if err := step.do(); err != nil {
-						fmt.Println("error", err)
+						fmt.Fprintln(os.Stdout, "error", err)
 						os.Exit(1)
 					}
 					if _, err := os.Stdout.WriteString(step.name + " " + id + "\n"); err != nil {
