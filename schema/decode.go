@@ -175,6 +175,10 @@ func (d *decoder) fresh(into any, in any, path string) {
 
 // object decodes a table into one or more structs that share its keys.
 func (d *decoder) object(into []reflect.Value, tree map[string]any, path string) {
+	if len(into) == 1 && isUnion(into[0].Type()) {
+		d.union(into[0], tree, path, true)
+		return
+	}
 	keys := keysOf(tree)
 	for _, v := range into {
 		for _, f := range structFields(v.Type()) {
@@ -260,7 +264,7 @@ func (d *decoder) value(v reflect.Value, in any, path string, f structField) {
 	case reflect.Struct:
 		d.structValue(v, in, path)
 	case reflect.Slice:
-		d.slice(v, in, path)
+		d.slice(v, in, path, f)
 	case reflect.String:
 		d.text(v, in, path, f)
 	default:
@@ -273,6 +277,8 @@ func (d *decoder) structValue(v reflect.Value, in any, path string) {
 	text, isText := in.(string)
 	from, canText := reflect.TypeAssert[stringForm](v.Addr())
 	switch {
+	case isUnion(v.Type()):
+		d.union(v, in, path, path == "config")
 	case isTable && path == "config":
 		d.object([]reflect.Value{v}, tree, path) // a config overlays its defaults
 	case isTable:
@@ -287,7 +293,7 @@ func (d *decoder) structValue(v reflect.Value, in any, path string) {
 	}
 }
 
-func (d *decoder) slice(v reflect.Value, in any, path string) {
+func (d *decoder) slice(v reflect.Value, in any, path string, f structField) {
 	list, ok := in.([]any)
 	if !ok {
 		d.wrong(path, in, "a list")
@@ -296,7 +302,7 @@ func (d *decoder) slice(v reflect.Value, in any, path string) {
 	out := reflect.MakeSlice(v.Type(), len(list), len(list))
 	for i, item := range list {
 		out.Index(i).Set(freshValue(v.Type().Elem()))
-		d.value(out.Index(i), item, index(path, i), structField{})
+		d.value(out.Index(i), item, index(path, i), structField{enum: f.enum, Field: Field{Enum: f.Enum}})
 	}
 	v.Set(out)
 }

@@ -3,6 +3,7 @@ package schema
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 )
 
 // Execution is something that can be done, as a stage of a procedure or by a
@@ -236,4 +237,27 @@ func ResourceTypes() []string {
 		"System", "Swarm", "Server", "Stack", "Deployment", "Build", "Repo", "Procedure",
 		"Action", "Builder", "Alerter", "ResourceSync",
 	}
+}
+
+// KindOf returns the kind of a type of resource: "resource_sync" of "ResourceSync";
+// "" of System, which is none.
+func KindOf(resourceType string) string {
+	if resourceType == "System" || !slices.Contains(ResourceTypes(), resourceType) {
+		return ""
+	}
+	if resourceType == "ResourceSync" {
+		return "resource_sync"
+	}
+	return strings.ToLower(resourceType)
+}
+
+// TypeOf returns the type of resource of a kind: "ResourceSync" of "resource_sync";
+// "" when it has none.
+func TypeOf(kind string) string {
+	for _, t := range ResourceTypes() {
+		if KindOf(t) == kind {
+			return t
+		}
+	}
+	return ""
 }

@@ -26,12 +26,17 @@ type Field struct {
 	Doc      string   `json:"doc"`
 	Default  any      `json:"default"`          // as JSON would hold it
 	Fields   []Field  `json:"fields,omitempty"` // of objects and lists of objects
+	// Variants are the settings of each type of a union's params.
+	Variants map[string][]Field `json:"variants,omitempty"`
 }
 
 // Fields returns the settings of C in order, with the defaults found in def.
 func Fields[C any](def C) []Field { return fieldsOf(reflect.ValueOf(def)) }
 
 func fieldsOf(v reflect.Value) []Field {
+	if isUnion(v.Type()) {
+		return unionFields(v)
+	}
 	var out []Field
 	for _, sf := range structFields(v.Type()) {
 		f := sf.Field
@@ -47,7 +52,7 @@ func nested(t reflect.Type) []Field {
 	if t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct || t == reflect.TypeFor[Execution]() {
+	if t.Kind() != reflect.Struct || reflect.PointerTo(t).Implements(reflect.TypeFor[treeDecoder]()) {
 		return nil
 	}
 	return fieldsOf(freshValue(t))
@@ -74,6 +79,12 @@ type structField struct {
 // structFields reads the tags of a struct type; embedded structs count as its own fields.
 func structFields(t reflect.Type) []structField {
 	var out []structField
+	if isUnion(t) {
+		for _, f := range unionFields(freshValue(t)) {
+			out = append(out, structField{Field: f})
+		}
+		return out
+	}
 	for sf := range fieldsSeq(t) {
 		name, _, _ := strings.Cut(sf.Tag.Get("json"), ",")
 		if name == "" || name == "-" {
@@ -134,6 +145,14 @@ func typeName(t reflect.Type) string {
 		return "kv"
 	case reflect.TypeFor[FileText]():
 		return "filetext"
+	case reflect.TypeFor[Labels]():
+		return "labels"
+	case reflect.TypeFor[Conversions]():
+		return "conv"
+	case reflect.TypeFor[TermLabels]():
+		return "termlabels"
+	case reflect.TypeFor[ImageRegistries]():
+		return "one-or-many<ImageRegistry>"
 	case reflect.TypeFor[SystemCommand]():
 		return "syscmd"
 	}

@@ -51,3 +51,11 @@ func numbers(v any) any {
 	}
 	return v
 }
+
+// marshalList writes a list, never null.
+func marshalList[T any](list []T) ([]byte, error) {
+	if list == nil {
+		return []byte("[]"), nil
+	}
+	return json.Marshal(list)
+}

@@ -32,6 +32,25 @@ func StackName(given string) (string, error) {
 	return checkedName(given, strings.TrimLeft(name, "_-"))
 }
 
+// DeploymentName is the rule of deployments: what the engine takes as the name of
+// a container.
+func DeploymentName(given string) (string, error) {
+	return checkedName(given, ContainerName(given))
+}
+
+// ContainerName returns the name of a container for any text; "" when nothing of
+// it may stand in one.
+func ContainerName(given string) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '_', r == '-', r == '.':
+			return r
+		}
+		return '_'
+	}, strings.TrimSpace(given))
+	return strings.TrimLeft(name, "_-.")
+}
+
 // VariableName is the rule of variables: letters, digits and _, at most 500.
 func VariableName(given string) (string, error) {
 	if given == "" || len(given) > 500 || !regexp.MustCompile(`\A[a-zA-Z_][a-zA-Z0-9_]*\z`).MatchString(given) {

@@ -13,6 +13,7 @@ type reference struct {
 	Keys       map[string]refField        `json:"resource_keys"`
 	Config     map[string]json.RawMessage `json:"config"`
 	Variable   []refField                 `json:"variable"`
+	UserGroup  []refField                 `json:"user_group"`
 	Executions []struct {
 		Type   string
 		Params []refField
@@ -44,20 +45,48 @@ func readReference(t *testing.T) reference {
 func TestFieldsEqualReference(t *testing.T) {
 	r := readReference(t)
 	for kind, fields := range map[string][]Field{
-		"server": Fields(DefaultServer()), "stack": Fields(DefaultStack()),
-		"repo": Fields(DefaultRepo()), "procedure": Fields(DefaultProcedure()),
+		"server": Fields(DefaultServer()), "swarm": Fields(DefaultSwarm()), "stack": Fields(DefaultStack()),
+		"deployment": Fields(DefaultDeployment()), "build": Fields(DefaultBuild()), "repo": Fields(DefaultRepo()),
+		"procedure": Fields(DefaultProcedure()), "action": Fields(DefaultAction()), "alerter": Fields(DefaultAlerter()),
+		"resource_sync": Fields(DefaultSync()),
 	} {
 		var want []refField
 		if err := json.Unmarshal(r.Config[kind], &want); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, komodoFields(fields)); diff != "" {
+		have := komodoFields(fields)
+		for i, f := range want {
+			switch f.Default { // what the reference writes for people
+			case "0.0.0":
+				want[i].Default = plain(Version{})
+			case "(starter script)":
+				want[i].Default = have[i].Default // given on create, not a default
+			}
+		}
+		if diff := cmp.Diff(want, have); diff != "" {
 			t.Errorf("%s (-reference +ours):\n%s", kind, diff)
 		}
-		for _, f := range fields {
-			if f.Doc == "" {
-				t.Errorf("%s.%s: no doc tag", kind, f.Name)
-			}
+		documented(t, kind, fields)
+	}
+	var builder map[string][]refField
+	if err := json.Unmarshal(r.Config["builder"], &builder); err != nil {
+		t.Fatal(err)
+	}
+	ours := map[string][]refField{}
+	for _, f := range Fields(DefaultBuilder()) {
+		for name, fields := range f.Variants {
+			ours[name] = komodoFields(fields)
+			documented(t, "builder "+name, fields)
+		}
+	}
+	if diff := cmp.Diff(builder, ours); diff != "" {
+		t.Errorf("builder (-reference +ours):\n%s", diff)
+	}
+	groups := komodoFields(Fields(DefaultUserGroup()))
+	for i, f := range r.UserGroup[1:] { // all but the name
+		f.Aliases = append([]string{}, f.Aliases...)
+		if diff := cmp.Diff(f, groups[i]); diff != "" {
+			t.Errorf("user_group.%s (-reference +ours):\n%s", f.Name, diff)
 		}
 	}
 	var want []refField
@@ -69,6 +98,20 @@ func TestFieldsEqualReference(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, komodoFields(Fields(DefaultVariable()))); diff != "" {
 		t.Errorf("variable (-reference +ours):\n%s", diff)
+	}
+}
+
+// documented wants a doc tag on every field, also on those within.
+func documented(t *testing.T, at string, fields []Field) {
+	t.Helper()
+	for _, f := range fields {
+		if f.Doc == "" {
+			t.Errorf("%s.%s: no doc tag", at, f.Name)
+		}
+		documented(t, at+"."+f.Name, f.Fields)
+		for name, variant := range f.Variants {
+			documented(t, at+"."+f.Name+" "+name, variant)
+		}
 	}
 }
 

@@ -1,9 +1,6 @@
 package schema
 
-import (
-	"encoding/json"
-	"strings"
-)
+import "strings"
 
 // StrList is a list of strings that may be written as one string: items are
 // separated by newlines and commas, `#` starts a comment.
@@ -31,12 +28,7 @@ func ParseStrList(text string) StrList {
 func (l *StrList) UnmarshalJSON(b []byte) error { return unmarshalTree(b, l) }
 
 // MarshalJSON writes a list, never null.
-func (l StrList) MarshalJSON() ([]byte, error) {
-	if l == nil {
-		return []byte("[]"), nil
-	}
-	return json.Marshal([]string(l))
-}
+func (l StrList) MarshalJSON() ([]byte, error) { return marshalList([]string(l)) }
 
 func (l *StrList) decodeTree(d *decoder, path string, in any) {
 	if s, ok := in.(string); ok {
@@ -57,23 +49,11 @@ type KV string
 func (k *KV) UnmarshalJSON(b []byte) error { return unmarshalTree(b, k) }
 
 func (k *KV) decodeTree(d *decoder, path string, in any) {
-	switch v := in.(type) {
-	case string:
-		if v != "" && !strings.HasSuffix(v, "\n") {
-			v += "\n"
-		}
-		*k = KV(v)
-	case []any:
-		var b strings.Builder
-		for i, item := range v {
-			var pair kvPair
-			d.fresh(&pair, item, index(path, i))
-			b.WriteString("  " + pair.Variable + " = " + pair.Value + "\n")
-		}
-		*k = KV(b.String())
-	default:
-		d.wrong(path, in, "a string or a list of { variable, value }")
-	}
+	*k = KV(d.lines(path, in, "{ variable, value }", func(item any, at string) string {
+		var pair kvPair
+		d.fresh(&pair, item, at)
+		return pair.Variable + " = " + pair.Value
+	}))
 }
 
 type kvPair struct {

@@ -66,6 +66,10 @@ func walkRefs(v reflect.Value, path string, to func(reference) string) {
 		})
 		return
 	}
+	if part, ok := schema.Variant(v); ok {
+		walkRefs(part, dot(path, "params"), to)
+		return
+	}
 	switch v.Kind() {
 	case reflect.Slice:
 		for i := range v.Len() {
@@ -75,13 +79,32 @@ func walkRefs(v reflect.Value, path string, to func(reference) string) {
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			if kind := f.Tag.Get("ref"); kind == "" {
-				walkRefs(v.Field(i), dot(path, name), to)
-			} else if s := v.Field(i).String(); s != "" {
-				v.Field(i).SetString(to(reference{dot(path, name), kind, s}))
-			}
+			mapRef(v.Field(i), refKind(v, f.Tag.Get("ref")), dot(path, name), to)
 		}
 	default:
+	}
+}
+
+// refKind is the kind that a tag says a field refers to: "@type" is the one that
+// the field Type beside it names.
+func refKind(v reflect.Value, tag string) string {
+	if tag != "@type" {
+		return tag
+	}
+	return schema.KindOf(v.FieldByName("Type").String())
+}
+
+// mapRef replaces what one field refers to, or looks deeper when it is none.
+func mapRef(v reflect.Value, kind, path string, to func(reference) string) {
+	switch {
+	case kind == "":
+		walkRefs(v, path, to)
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			mapRef(v.Index(i), kind, fmt.Sprintf("%s[%d]", path, i), to)
+		}
+	case v.String() != "":
+		v.SetString(to(reference{path, kind, v.String()}))
 	}
 }
 

@@ -11,19 +11,69 @@ import (
 // replaced. Secrets are fields tagged secret:"true", or secret:"x" while the
 // bool field x is true.
 func mapSecrets[C any](config C, to func(string) (string, error)) (C, error) {
-	v := reflect.ValueOf(&config).Elem() // config is a copy already; only top-level strings are written
-	for i := range v.NumField() {
-		tag := v.Type().Field(i).Tag.Get("secret")
-		if tag == "" || (tag != "true" && !isSet(v, tag)) || v.Field(i).String() == "" {
-			continue
-		}
-		s, err := to(v.Field(i).String())
-		if err != nil {
-			return config, err
-		}
-		v.Field(i).SetString(s)
+	out, err := config, error(nil) // a copy already, but for what it points to
+	if innerSecrets(reflect.TypeFor[C](), false) {
+		out, err = clone(config)
 	}
-	return config, nil
+	if err == nil {
+		err = walkSecrets(reflect.ValueOf(&out).Elem(), to)
+	}
+	return out, err
+}
+
+// innerSecrets reports whether a type has secrets behind a pointer or in a list.
+func innerSecrets(t reflect.Type, behind bool) bool {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		return innerSecrets(t.Elem(), true)
+	case reflect.Struct:
+		for f := range t.Fields() {
+			if behind && f.Tag.Get("secret") != "" || innerSecrets(f.Type, behind) {
+				return true
+			}
+		}
+	default:
+	}
+	return false
+}
+
+func walkSecrets(v reflect.Value, to func(string) (string, error)) error {
+	if part, ok := schema.Variant(v); ok {
+		return walkSecrets(part, to)
+	}
+	switch v.Kind() {
+	case reflect.Slice:
+		for i := range v.Len() {
+			if err := walkSecrets(v.Index(i), to); err != nil {
+				return err
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if err := walkSecret(v, i, to); err != nil {
+				return err
+			}
+		}
+	default:
+	}
+	return nil
+}
+
+// walkSecret replaces field i when it is a secret that is set, else looks deeper.
+func walkSecret(v reflect.Value, i int, to func(string) (string, error)) error {
+	f := v.Field(i)
+	tag := v.Type().Field(i).Tag.Get("secret")
+	if tag == "" {
+		return walkSecrets(f, to)
+	}
+	if (tag != "true" && !isSet(v, tag)) || f.String() == "" {
+		return nil
+	}
+	s, err := to(f.String())
+	if err == nil {
+		f.SetString(s)
+	}
+	return err
 }
 
 // isSet reads the bool field with that JSON name.
@@ -73,6 +123,13 @@ func masked[C any](r schema.Resource[C]) (schema.Resource[C], error) {
 // again: who calls it none must name its value. schema.Invalid otherwise.
 func restoreMasked[C any](config *C, old C, given func(setting string) bool) error {
 	v, before := reflect.ValueOf(config).Elem(), reflect.ValueOf(&old).Elem()
+	restoreNested(v, before)
+	if part, ok := schema.Variant(v); ok {
+		v = part
+		if before, ok = schema.Variant(before); !ok || before.Type() != v.Type() {
+			return nil
+		}
+	}
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag.Get("secret")
 		if tag == "" {
@@ -89,4 +146,47 @@ func restoreMasked[C any](config *C, old C, given func(setting string) bool) err
 		}
 	}
 	return nil
+}
+
+// restoreNested puts back the masked secrets of what stands within settings: of a
+// union of the same type, and of lists item by item.
+func restoreNested(v, before reflect.Value) {
+	part, ok := schema.Variant(v)
+	if ok {
+		if was, ok := schema.Variant(before); ok && was.Type() == part.Type() {
+			restoreFields(part, was)
+		}
+		return
+	}
+	if v.Kind() != reflect.Struct {
+		return
+	}
+	for i := range v.NumField() {
+		restoreInner(v.Field(i), before.Field(i))
+	}
+}
+
+func restoreInner(v, before reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		restoreNested(v, before)
+	case reflect.Slice:
+		if v.Type().Elem().Kind() != reflect.Struct {
+			return
+		}
+		for i := range min(v.Len(), before.Len()) {
+			restoreFields(v.Index(i), before.Index(i))
+		}
+	default:
+	}
+}
+
+func restoreFields(v, before reflect.Value) {
+	for i := range v.NumField() {
+		if v.Type().Field(i).Tag.Get("secret") != "" && v.Field(i).String() == Mask {
+			v.Field(i).Set(before.Field(i))
+			continue
+		}
+		restoreInner(v.Field(i), before.Field(i))
+	}
 }
