@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -18,8 +19,8 @@ type group struct {
 }
 
 // newGroup starts a guard. Without a shell, or when it does not start, the group
-// has none.
-func newGroup() *group {
+// has none. The guard outlives ctx: it ends with close.
+func newGroup(ctx context.Context) *group {
 	sh, err := findSh()
 	if err != nil {
 		return &group{}
@@ -28,13 +29,13 @@ func newGroup() *group {
 	if err != nil {
 		return &group{}
 	}
-	defer r.Close()
-	guard := exec.Command(sh, "-c", "trap '' TERM INT HUP QUIT; read -r _; kill -KILL 0")
+	defer func() { _ = r.Close() }() // the guard has its own
+	guard := exec.CommandContext(context.WithoutCancel(ctx), sh, "-c", "trap '' TERM INT HUP QUIT; read -r _; kill -KILL 0")
 	guard.Env = []string{}
 	guard.Stdin = r
 	guard.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := guard.Start(); err != nil {
-		w.Close()
+		_ = w.Close()
 		return &group{}
 	}
 	return &group{id: guard.Process.Pid, guard: guard, pipe: w}
@@ -54,7 +55,7 @@ func (g *group) close() {
 	if g.guard != nil {
 		_ = g.guard.Process.Kill() // it may have died with the group
 		_ = g.guard.Wait()
-		g.pipe.Close()
+		_ = g.pipe.Close()
 	}
 	for os.Getpid() == 1 && g.id > 0 {
 		pid, err := syscall.Wait4(-g.id, nil, syscall.WNOHANG, nil)

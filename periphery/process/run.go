@@ -75,13 +75,13 @@ func Run(ctx context.Context, c Cmd) error {
 	// this thread stays ours until the command is over.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	group := newGroup()
+	group := newGroup(ctx)
 	defer group.close()
 
 	tail := &tail{}
 	out := newOutput(c.Output, tail)
 	stdout, stderr := out.stream(false, c.Mask), out.stream(true, c.Mask)
-	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), argv[0], argv[1:]...) // wait ends it, with all its group
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = c.Dir, env, stdout, stderr, c.Grace
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: group.id, Pdeathsig: syscall.SIGKILL}
 	began := time.Now()
@@ -100,10 +100,11 @@ func Run(ctx context.Context, c Cmd) error {
 
 // wait waits for the command, and ends its group when ctx ends first.
 func wait(ctx context.Context, cmd *exec.Cmd, group *group, grace time.Duration) error {
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }() // ends before wait returns
+	var err error
+	done := make(chan struct{})
+	go func() { defer close(done); err = cmd.Wait() }() // ends before wait returns
 	select {
-	case err := <-done:
+	case <-done:
 		return err
 	case <-ctx.Done():
 	}
@@ -214,8 +215,7 @@ func (c *Cmd) mask(s string) string {
 
 // startReason says why a program could not be started.
 func startReason(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err.Error()
 	}
 	return err.Error()
@@ -226,7 +226,7 @@ func startReason(err error) string {
 // that may hold a secret of the agent is among it.
 func Env(environ []string) []string {
 	keep := map[string]bool{}
-	for _, k := range strings.Fields("PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TMPDIR XDG_RUNTIME_DIR DOCKER_HOST SOPS_AGE_KEY_FILE " +
+	for k := range strings.FieldsSeq("PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TMPDIR XDG_RUNTIME_DIR DOCKER_HOST SOPS_AGE_KEY_FILE " +
 		"SSL_CERT_FILE SSL_CERT_DIR HTTP_PROXY HTTPS_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy no_proxy all_proxy") {
 		keep[k] = true
 	}

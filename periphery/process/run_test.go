@@ -25,8 +25,8 @@ import (
 // TestMain lets the test binary stand for an agent that runs one command.
 func TestMain(m *testing.M) {
 	if text := os.Getenv("BERTH_TEST_AGENT"); text != "" {
-		err := Run(context.Background(), Cmd{Name: "x", Text: text, ShellMode: true, Env: Env(os.Environ()), Output: func(l Line) { fmt.Println(l.Text) }})
-		fmt.Println("over", err)
+		err := Run(context.Background(), Cmd{Name: "x", Text: text, ShellMode: true, Env: Env(os.Environ()), Output: func(l Line) { fmt.Fprintln(os.Stdout, l.Text) }})
+		fmt.Fprintln(os.Stdout, "over", err)
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
@@ -240,14 +240,16 @@ func TestCancelGraceful(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var lines []string
-	err := Run(ctx, Cmd{Name: "x", ShellMode: true, Grace: 5 * time.Second, Env: Env(os.Environ()),
+	err := Run(ctx, Cmd{
+		Name: "x", ShellMode: true, Grace: 5 * time.Second, Env: Env(os.Environ()),
 		Text: "trap 'sleep 0.1; echo bye; exit 7' TERM; echo ready; while :; do sleep 0.02; done",
 		Output: func(l Line) {
 			lines = append(lines, l.Text)
 			if l.Text == "ready" {
 				cancel()
 			}
-		}})
+		},
+	})
 	if schema.CodeOf(err) != schema.Canceled || len(lines) < 2 || lines[len(lines)-1] != "bye" {
 		t.Error(err, lines)
 	}
@@ -354,12 +356,14 @@ func TestNoZombies(t *testing.T) {
 			defer func() { <-slots }()
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			err := Run(ctx, Cmd{Name: "h", Text: fmt.Sprintf("(exit 0) & (exit 1) & echo %d; [ %d = 3 ] && sleep 100; exit %d", i, i%4, i%3), ShellMode: true, Env: Env(os.Environ()),
+			err := Run(ctx, Cmd{
+				Name: "h", Text: fmt.Sprintf("(exit 0) & (exit 1) & echo %d; [ %d = 3 ] && sleep 100; exit %d", i, i%4, i%3), ShellMode: true, Env: Env(os.Environ()),
 				Output: func(Line) {
 					if i%4 == 3 {
 						cancel()
 					}
-				}})
+				},
+			})
 			if (err == nil) != (i%4 != 3 && i%3 == 0) {
 				t.Errorf("%d: %v", i, err)
 			}

@@ -280,7 +280,8 @@ func TestValues(t *testing.T) {
 		want       []Value
 	}{
 		{".env", "# c\nA=plain\nexport B=\"quo ted\"\nC='si$ngle' # end\nD=a\\nb\nE=\nF=x # y\nbroken\n", []Value{
-			{"A", "plain"}, {"B", `"quo ted"`}, {"B", "quo ted"}, {"C", "'si$ngle' # end"}, {"C", "si$ngle"}, {"D", `a\nb`}, {"D", "a\nb"}, {"E", ""}, {"F", "x # y"}, {"F", "x"}}},
+			{"A", "plain"}, {"B", `"quo ted"`}, {"B", "quo ted"}, {"C", "'si$ngle' # end"}, {"C", "si$ngle"}, {"D", `a\nb`}, {"D", "a\nb"}, {"E", ""}, {"F", "x # y"}, {"F", "x"},
+		}},
 		{"a.json", `{"a":{"b":"c"},"n":[1.5,null,true]}`, []Value{{"a.b", "c"}, {"n.0", "1.5"}}},
 		{"a.yaml", "a: b # c\n", []Value{{"a", "b"}}},
 		{"blob", "xyz", []Value{{"SECRET_FILE", "xyz"}}},

@@ -136,7 +136,7 @@ func newMatcher(patterns map[string]string) *matcher {
 	}
 	sort.Strings(words)
 	m := &matcher{nodes: make([]node, 1)}
-	children := make([][]edge, 1)
+	children := [][]edge{nil}
 	maskAt := map[string]int32{}
 	for _, w := range words {
 		at := int32(0)

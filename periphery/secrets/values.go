@@ -4,6 +4,7 @@ import (
 	"bytes"
 	stdjson "encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,11 +60,11 @@ func leaves(branches sops.TreeBranches) []leaf {
 				if _, ok := item.Key.(sops.Comment); ok {
 					continue
 				}
-				walk(append(path[:len(path):len(path)], fmt.Sprint(item.Key)), item.Value)
+				walk(append(slices.Clip(path), fmt.Sprint(item.Key)), item.Value)
 			}
 		case []any:
 			for i, item := range v {
-				walk(append(path[:len(path):len(path)], strconv.Itoa(i)), item)
+				walk(append(slices.Clip(path), strconv.Itoa(i)), item)
 			}
 		default:
 			out = append(out, leaf{path, v})
@@ -172,10 +173,8 @@ func dotenvForms(raw string) []string {
 	raw = strings.TrimSpace(raw)
 	forms := []string{raw}
 	add := func(s string) {
-		for _, f := range forms {
-			if f == s {
-				return
-			}
+		if slices.Contains(forms, s) {
+			return
 		}
 		if s != "" {
 			forms = append(forms, s)
