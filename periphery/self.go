@@ -3,32 +3,27 @@ package periphery
 import (
 	"context"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
 	"berth/schema"
 )
 
-// mountedID finds the id of the container in whose file system a mount table is: the
-// engine mounts the container's own files over /etc/hostname and its like.
-var mountedID = regexp.MustCompile(`/containers/([0-9a-f]{64})/\S+ /etc/(?:hostname|hosts|resolv\.conf) `) //nolint:gochecknoglobals // a constant
-
-// ownContainer returns the id of the container this process runs in, "" for none.
-func ownContainer(mountinfo string) string {
-	if m := mountedID.FindStringSubmatch(mountinfo); m != nil {
-		return m[1]
+// self returns the id of the container this agent runs in, "" for none.
+func self() string {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil { // no such table: not in a container
+		return ""
 	}
-	return ""
+	return schema.OwnContainer(string(table))
 }
 
 // notItself refuses work on a project's services that would end this very agent
 // half way.
 func (a *Agent) notItself(ctx context.Context, stack, project string, services []string) error {
-	table, err := os.ReadFile("/proc/self/mountinfo")
-	own := ownContainer(string(table))
-	if err != nil || own == "" {
-		return nil //nolint:nilerr // no such table: not in a container
+	own := self()
+	if own == "" {
+		return nil
 	}
 	list, err := a.engine.Containers(ctx, project)
 	if err != nil {
