@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"berth/bus"
+	"berth/git"
 	"berth/periphery/compose"
 	"berth/periphery/docker"
-	"berth/git"
 	"berth/periphery/journal"
 	"berth/periphery/secrets"
 	"berth/schema"
@@ -74,6 +74,7 @@ type Agent struct {
 	refused chan error    // by core: the key or the token
 	refresh chan struct{} // the status is worth sending
 	results chan struct{} // a result waits to be reported
+	gate    gate          // between deploys and batches
 
 	mu   sync.Mutex // guards what follows
 	hand map[string]inHand

@@ -22,11 +22,30 @@ type verb struct {
 // function here and a line.
 func (a *Agent) verbList() map[string]verb {
 	return map[string]verb{
-		schema.RepoResolve.Name: on(schema.RepoResolve, a.repoResolve, nil),
-		schema.RepoSync.Name:    on(schema.RepoSync, a.repoSync, nil),
-		schema.StackUp.Name:     on(schema.StackUp, a.stackUp, a.stackLook),
-		schema.StackDo.Name:     on(schema.StackDo, a.stackDo, a.stackDoLook),
+		schema.RepoResolve.Name:  on(schema.RepoResolve, a.repoResolve, nil),
+		schema.RepoSync.Name:     on(schema.RepoSync, a.repoSync, nil),
+		schema.StackUp.Name:      a.apart(on(schema.StackUp, a.stackUp, a.stackLook)),
+		schema.StackDo.Name:      a.apart(on(schema.StackDo, a.stackDo, a.stackDoLook)),
+		schema.ContainerDo.Name:  on(schema.ContainerDo, a.containerDo, a.containerLook),
+		schema.ContainersDo.Name: on(schema.ContainersDo, a.containersDo, nil),
+		schema.EngineDelete.Name: on(schema.EngineDelete, a.engineDelete, nil),
+		schema.EnginePrune.Name:  on(schema.EnginePrune, a.enginePrune, nil),
 	}
+}
+
+// apart keeps a verb that makes or needs containers or images from being worked on
+// while a batch tidies them.
+func (a *Agent) apart(v verb) verb {
+	do := v.do
+	v.do = func(ctx context.Context, job *Job, args json.RawMessage) (json.RawMessage, error) {
+		leave, err := a.gate.enter(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+		return do(ctx, job, args)
+	}
+	return v
 }
 
 // questions lets the agent answer core's questions.
