@@ -2,7 +2,7 @@ package compose_test
 
 import (
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +80,7 @@ func took(b *testing.B, f func() error) time.Duration {
 // report gives medians: other work on the machine spoils means.
 func report(b *testing.B, ours, bare []time.Duration) {
 	median := func(d []time.Duration) float64 {
-		sort.Slice(d, func(i, j int) bool { return d[i] < d[j] })
+		slices.Sort(d)
 		return float64(d[len(d)/2].Microseconds()) / 1000
 	}
 	a, z := median(ours), median(bare)

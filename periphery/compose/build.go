@@ -29,32 +29,9 @@ func (p *Plan) builds(s types.ServiceConfig) bool {
 
 // buildAll builds what is to be built: by wish, or because the image is missing.
 func (d *Deployer) buildAll(ctx context.Context, p *Plan, j *job) error {
-	todo := map[string]types.ServiceConfig{} // by image
-	for _, name := range p.project.ServiceNames() {
-		s := p.project.Services[name]
-		if s.Build == nil {
-			continue
-		}
-		ref := api.GetImageNameOrDefault(s, p.project.Name)
-		if _, there := todo[ref]; there || p.built[ref] {
-			continue
-		}
-		if !p.builds(s) {
-			_, err := d.engine.Image(ctx, ref)
-			if err == nil {
-				continue
-			}
-			if schema.CodeOf(err) != schema.NotFound {
-				return err
-			}
-			if p.flags.noBuild {
-				return schema.Errorf(schema.NotFound, "build service %q: image %s is not on this host and extra_args say --no-build", name, ref)
-			}
-		}
-		todo[ref] = s
-	}
-	if len(todo) == 0 {
-		return nil
+	todo, err := d.unbuilt(ctx, p)
+	if err != nil || len(todo) == 0 {
+		return err
 	}
 	return j.run(PhaseBuild, func() error {
 		group, ctx2 := errgroup.WithContext(ctx)
@@ -70,6 +47,44 @@ func (d *Deployer) buildAll(ctx context.Context, p *Plan, j *job) error {
 		}
 		return nil
 	})
+}
+
+// unbuilt returns the services whose images are to be built, by image.
+func (d *Deployer) unbuilt(ctx context.Context, p *Plan) (map[string]types.ServiceConfig, error) {
+	todo := map[string]types.ServiceConfig{}
+	for _, name := range p.project.ServiceNames() {
+		s := p.project.Services[name]
+		if s.Build == nil {
+			continue
+		}
+		ref := api.GetImageNameOrDefault(s, p.project.Name)
+		if _, there := todo[ref]; there || p.built[ref] {
+			continue
+		}
+		if !p.builds(s) {
+			here, err := d.has(ctx, ref)
+			if err != nil {
+				return nil, err
+			}
+			if here {
+				continue
+			}
+			if p.flags.noBuild {
+				return nil, schema.Errorf(schema.NotFound, "build service %q: image %s is not on this host and extra_args say --no-build", name, ref)
+			}
+		}
+		todo[ref] = s
+	}
+	return todo, nil
+}
+
+// has says whether the engine has an image.
+func (d *Deployer) has(ctx context.Context, ref string) (bool, error) {
+	_, err := d.engine.Image(ctx, ref)
+	if schema.CodeOf(err) == schema.NotFound {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // buildImage builds one service's image with BuildKit, or with the classic builder
@@ -98,7 +113,7 @@ func (d *Deployer) buildImage(ctx context.Context, p *Plan, j *job, s types.Serv
 
 // refuseBuild names what the engine's API cannot express.
 func refuseBuild(s types.ServiceConfig) error {
-	what := ""
+	var what string
 	switch b := s.Build; {
 	case len(b.AdditionalContexts) > 0:
 		what = "additional_contexts"

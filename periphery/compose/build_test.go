@@ -72,7 +72,8 @@ services:
   web:
     image: berthtest/inline:1
     build: { context: ., dockerfile_inline: "FROM scratch\nCOPY app /app\nENTRYPOINT [\"/app\"]\n" }
-`})
+`,
+	})
 	if err := os.WriteFile(filepath.Join(s.spec.Dir, "app"), dockertest.Compiled(t).Binary(), 0o755); err != nil {
 		t.Fatal(err)
 	}

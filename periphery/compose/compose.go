@@ -159,6 +159,7 @@ func (c *dockerCLI) ConfigFile() *configfile.ConfigFile { return c.config }
 func (c *dockerCLI) CurrentContext() string             { return command.DefaultContextName }
 func (c *dockerCLI) CurrentVersion() string             { return c.api.ClientVersion() }
 func (c *dockerCLI) ServerInfo() command.ServerInfo     { return command.ServerInfo{OSType: "linux"} }
+
 func (c *dockerCLI) DockerEndpoint() clidocker.Endpoint {
 	return clidocker.Endpoint{EndpointMeta: clidocker.EndpointMeta{Host: c.api.DaemonHost()}}
 }
@@ -208,7 +209,7 @@ type warnings struct{ log *slog.Logger }
 func (warnings) Levels() []logrus.Level { return logrus.AllLevels[:logrus.InfoLevel+1] }
 
 func (w warnings) Fire(e *logrus.Entry) error {
-	w.log.Debug(e.Message, "from", "compose", "level", e.Level.String())
+	w.log.Debug("compose says", "text", e.Message, "level", e.Level.String())
 	return nil
 }
 

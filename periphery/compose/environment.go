@@ -2,6 +2,7 @@ package compose
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,9 +27,7 @@ func (s Spec) environment(home string) (types.Mapping, error) {
 		}
 	}
 	fixed := types.Mapping{"PWD": s.Dir}
-	for k, v := range s.Environment {
-		fixed[k] = v
-	}
+	maps.Copy(fixed, s.Environment)
 	env := types.Mapping{}
 	lookup := func(k string) (string, bool) {
 		if v, ok := fixed[k]; ok {
@@ -46,13 +45,9 @@ func (s Spec) environment(home string) (types.Mapping, error) {
 		if err != nil {
 			return nil, schema.Wrap(schema.Invalid, err, "read env file %s: %s", name, s.safe(name, err))
 		}
-		for k, v := range vars {
-			env[k] = v
-		}
+		maps.Copy(env, vars)
 	}
-	for k, v := range fixed {
-		env[k] = v
-	}
+	maps.Copy(env, fixed)
 	// It would change the names of all projects of this process.
 	delete(env, "COMPOSE_COMPATIBILITY")
 	return env, nil
@@ -133,6 +128,19 @@ func (s Spec) short(path string) string {
 // get their contents, and a bind mount of such a file becomes a config. The engine
 // copies them into the container; nothing is written on the host.
 func (s Spec) embed(p *types.Project) error {
+	if err := s.embedSecrets(p); err != nil {
+		return err
+	}
+	if err := s.embedConfigs(p); err != nil {
+		return err
+	}
+	for name, service := range p.Services {
+		p.Services[name] = s.embedMounts(p, service)
+	}
+	return nil
+}
+
+func (s Spec) embedSecrets(p *types.Project) error {
 	for name, secret := range p.Secrets {
 		text, ok := s.Memory[filepath.Clean(secret.File)]
 		if secret.File != "" && ok {
@@ -145,6 +153,10 @@ func (s Spec) embed(p *types.Project) error {
 			return schema.Errorf(schema.NotFound, "read secret %q: no file %s", name, s.short(secret.File))
 		}
 	}
+	return nil
+}
+
+func (s Spec) embedConfigs(p *types.Project) error {
 	for name, config := range p.Configs {
 		text, ok := s.Memory[filepath.Clean(config.File)]
 		if config.File != "" && ok {
@@ -154,22 +166,24 @@ func (s Spec) embed(p *types.Project) error {
 			return schema.Errorf(schema.NotFound, "read config %q: no file %s", name, s.short(config.File))
 		}
 	}
-	for name, service := range p.Services {
-		for i := len(service.Volumes) - 1; i >= 0; i-- {
-			v := service.Volumes[i]
-			text, ok := s.Memory[filepath.Clean(v.Source)]
-			if v.Type != types.VolumeTypeBind || !ok {
-				continue
-			}
-			key := "berth-memory:" + s.short(v.Source)
-			if p.Configs == nil {
-				p.Configs = types.Configs{}
-			}
-			p.Configs[key] = types.ConfigObjConfig{Name: key, Content: string(text)}
-			service.Volumes = slices.Delete(slices.Clone(service.Volumes), i, i+1)
-			service.Configs = append(slices.Clone(service.Configs), types.ServiceConfigObjConfig{Source: key, Target: v.Target})
-		}
-		p.Services[name] = service
-	}
 	return nil
+}
+
+// embedMounts returns the service with configs in place of its bind mounts of
+// such files.
+func (s Spec) embedMounts(p *types.Project, service types.ServiceConfig) types.ServiceConfig {
+	for i, v := range slices.Backward(service.Volumes) {
+		text, ok := s.Memory[filepath.Clean(v.Source)]
+		if v.Type != types.VolumeTypeBind || !ok {
+			continue
+		}
+		key := "berth-memory:" + s.short(v.Source)
+		if p.Configs == nil {
+			p.Configs = types.Configs{}
+		}
+		p.Configs[key] = types.ConfigObjConfig{Name: key, Content: string(text)}
+		service.Volumes = slices.Delete(slices.Clone(service.Volumes), i, i+1)
+		service.Configs = append(slices.Clone(service.Configs), types.ServiceConfigObjConfig{Source: key, Target: v.Target})
+	}
+	return service
 }

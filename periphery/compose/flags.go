@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -99,12 +100,12 @@ func parse(field string, args []string, flags map[string]flag) error {
 			return schema.Errorf(schema.Invalid, "read %s: %q is not understood; known are %s", field, words[i], strings.Join(sorted(flags), ", "))
 		}
 		if f.on != nil {
-			on := true
-			if given {
-				var err error
-				if on, err = strconv.ParseBool(value); err != nil {
-					return schema.Errorf(schema.Invalid, "read %s: %s takes true or false, not %q", field, name, value)
-				}
+			if !given {
+				value = "true"
+			}
+			on, err := strconv.ParseBool(value)
+			if err != nil {
+				return schema.Errorf(schema.Invalid, "read %s: %s takes true or false, not %q", field, name, value)
 			}
 			f.on(on)
 			continue
@@ -123,10 +124,8 @@ func parse(field string, args []string, flags map[string]flag) error {
 }
 
 func oneOf(v string, allowed ...string) error {
-	for _, a := range allowed {
-		if v == a {
-			return nil
-		}
+	if slices.Contains(allowed, v) {
+		return nil
 	}
 	return schema.Errorf(schema.Invalid, "not one of %s", strings.Join(allowed, ", "))
 }

@@ -99,26 +99,37 @@ func (w *healthWatch) look(ctx context.Context, list []container.Summary) ([]wai
 		if slices.Contains(w.p.spec.IgnoreServices, name) || service.GetScale() == 0 {
 			continue
 		}
-		found := false
-		for _, c := range list {
-			if c.Labels[docker.LabelService] != name {
-				continue
-			}
-			found = true
-			why, err := w.judge(ctx, name, c)
-			if err != nil {
-				return nil, err
-			}
-			if why != "" {
-				pending = append(pending, waiting{c.ID, name, why})
-				w.j.state(name, "Container "+docker.Container(c).Name, why, false)
-			} else {
-				w.j.state(name, "Container "+docker.Container(c).Name, settled(c), false)
-			}
+		more, err := w.lookAt(ctx, name, list)
+		if err != nil {
+			return nil, err
 		}
-		if !found {
-			return nil, schema.Errorf(schema.Failed, "wait for health: service %q has no container", name)
+		pending = append(pending, more...)
+	}
+	return pending, nil
+}
+
+// lookAt does so for one service.
+func (w *healthWatch) lookAt(ctx context.Context, service string, list []container.Summary) ([]waiting, error) {
+	var pending []waiting
+	found := false
+	for _, c := range list {
+		if c.Labels[docker.LabelService] != service {
+			continue
 		}
+		found = true
+		why, err := w.judge(ctx, service, c)
+		if err != nil {
+			return nil, err
+		}
+		state := settled(c)
+		if why != "" {
+			pending = append(pending, waiting{c.ID, service, why})
+			state = why
+		}
+		w.j.state(service, "Container "+docker.Container(c).Name, state, false)
+	}
+	if !found {
+		return nil, schema.Errorf(schema.Failed, "wait for health: service %q has no container", service)
 	}
 	return pending, nil
 }

@@ -115,8 +115,7 @@ func reason(err error, dir string) string {
 	case errors.Is(err, fs.ErrPermission):
 		return "the agent may not read it"
 	}
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err.Error()
 	}
 	return err.Error()

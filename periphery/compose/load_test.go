@@ -55,18 +55,34 @@ func TestLoad(t *testing.T) {
 		{"profile from .env", map[string]string{
 			"compose.yaml": "services: { a: { image: x }, b: { image: x, profiles: [ dev ] } }", ".env": "COMPOSE_PROFILES=dev",
 		}, nil, []string{"a", "b"}},
-		{"profile asked for", map[string]string{"compose.yaml": "services: { a: { image: x }, b: { image: x, profiles: [ dev ] } }"},
-			func(s *compose.Spec) { s.Profiles = []string{"dev"} }, []string{"a", "b"}},
-		{"service of a profile", map[string]string{"compose.yaml": "services: { a: { image: x }, b: { image: x, profiles: [ dev ] } }"},
-			func(s *compose.Spec) { s.Services = []string{"b"} }, []string{"b"}},
+		{
+			"profile asked for",
+			map[string]string{"compose.yaml": "services: { a: { image: x }, b: { image: x, profiles: [ dev ] } }"},
+			func(s *compose.Spec) { s.Profiles = []string{"dev"} },
+			[]string{"a", "b"},
+		},
+		{
+			"service of a profile",
+			map[string]string{"compose.yaml": "services: { a: { image: x }, b: { image: x, profiles: [ dev ] } }"},
+			func(s *compose.Spec) { s.Services = []string{"b"} },
+			[]string{"b"},
+		},
 		{"optional env_file", map[string]string{"compose.yaml": "services: { a: { image: x, env_file: [ { path: nope.env, required: false } ] } }"}, nil, []string{"a"}},
-		{"file in a folder", map[string]string{"sub/dc.yml": "services: { a: { image: x, env_file: a.env } }", "sub/a.env": "A=1"},
-			func(s *compose.Spec) { s.Files = []string{"sub/dc.yml"} }, []string{"a"}},
-		{"env_file in memory", map[string]string{"compose.yaml": "services: { a: { image: '${IMAGE:?}', env_file: .env } }"},
+		{
+			"file in a folder",
+			map[string]string{"sub/dc.yml": "services: { a: { image: x, env_file: a.env } }", "sub/a.env": "A=1"},
+			func(s *compose.Spec) { s.Files = []string{"sub/dc.yml"} },
+			[]string{"a"},
+		},
+		{
+			"env_file in memory",
+			map[string]string{"compose.yaml": "services: { a: { image: '${IMAGE:?}', env_file: .env } }"},
 			func(s *compose.Spec) {
 				s.Memory = map[string][]byte{s.Dir + "/.env": []byte("IMAGE=x\n"), s.Dir + "/more.env": []byte("B=1")}
 				s.EnvFiles = []string{"more.env", ".env"}
-			}, []string{"a"}},
+			},
+			[]string{"a"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, err := load(t, c.files, c.change)
@@ -96,13 +112,21 @@ func TestLoadRefuses(t *testing.T) {
 		{"unknown key", map[string]string{"compose.yaml": "services: { a: { image: x, imagee: y } }"}, nil, schema.Invalid, "imagee"},
 		{"nothing to run", map[string]string{"compose.yaml": "services: { a: { environment: { A: b } } }"}, nil, schema.Invalid, "image"},
 		{"process environment", map[string]string{"compose.yaml": "services: { a: { image: '${LEAK:?not set}' } }"}, nil, schema.Invalid, "LEAK"},
-		{"remote include", map[string]string{"compose.yaml": "include: [ 'https://example.com/x.git' ]\nservices: { a: { image: x } }"}, nil,
-			schema.Unsupported, "https://example.com/x.git"},
+		{
+			"remote include",
+			map[string]string{"compose.yaml": "include: [ 'https://example.com/x.git' ]\nservices: { a: { image: x } }"},
+			nil,
+			schema.Unsupported, "https://example.com/x.git",
+		},
 		{"provider", map[string]string{"compose.yaml": "services: { a: { provider: { type: awesomecloud } } }"}, nil, schema.Unsupported, "provider"},
 		{"missing env file", one, func(s *compose.Spec) { s.EnvFiles = []string{"prod.env"} }, schema.NotFound, "prod.env"},
 		{"missing env_file", map[string]string{"compose.yaml": "services: { a: { image: x, env_file: a.env } }"}, nil, schema.NotFound, `a.env of service "a"`},
-		{"missing secret", map[string]string{"compose.yaml": "services: { a: { image: x, secrets: [ s ] } }\nsecrets: { s: { file: ./s.txt } }"}, nil,
-			schema.NotFound, `secret "s": no file s.txt`},
+		{
+			"missing secret",
+			map[string]string{"compose.yaml": "services: { a: { image: x, secrets: [ s ] } }\nsecrets: { s: { file: ./s.txt } }"},
+			nil,
+			schema.NotFound, `secret "s": no file s.txt`,
+		},
 		{"unknown service", one, func(s *compose.Spec) { s.Services = []string{"b"} }, schema.Invalid, "b"},
 		{"project name", one, func(s *compose.Spec) { s.Project = "Not OK" }, schema.Invalid, "Not OK"},
 		{"foreground", one, func(s *compose.Spec) { s.ExtraArgs = []string{"--abort-on-container-exit"} }, schema.Invalid, `"--abort-on-container-exit" is not understood`},

@@ -92,24 +92,10 @@ func (d *Deployer) images(ctx context.Context, p *Plan, all bool) ([]*image, err
 	for _, name := range p.project.ServiceNames() {
 		service := p.project.Services[name]
 		ref := api.GetImageNameOrDefault(service, p.project.Name)
-		img := byRef[ref]
-		if img == nil {
-			img = &image{ref: ref, platform: service.Platform}
-			byRef[ref] = img
+		if byRef[ref] == nil {
+			byRef[ref] = &image{ref: ref, platform: service.Platform}
 		}
-		img.services = append(img.services, name)
-		img.built = img.built || service.Build != nil
-		switch policy := p.policy(service); policy {
-		case types.PullPolicyNever:
-			img.never = true
-		case types.PullPolicyMissing, types.PullPolicyIfNotPresent:
-		case types.PullPolicyAlways:
-			img.want = true
-		case types.PullPolicyBuild:
-			img.built = true
-		default:
-			img.want = img.want || all
-		}
+		byRef[ref].serve(service, p.policy(service), all)
 		for _, v := range service.Volumes {
 			if v.Type == types.VolumeTypeImage && byRef[v.Source] == nil {
 				byRef[v.Source] = &image{ref: v.Source, services: []string{name}, want: all}
@@ -124,17 +110,33 @@ func (d *Deployer) images(ctx context.Context, p *Plan, all bool) ([]*image, err
 	var out []*image
 	for _, ref := range sorted(byRef) {
 		img := byRef[ref]
-		_, err := d.engine.Image(ctx, ref)
-		if err != nil && schema.CodeOf(err) != schema.NotFound {
+		var err error
+		if img.here, err = d.has(ctx, ref); err != nil {
 			return nil, err
 		}
-		img.here = err == nil
 		if strings.Contains(ref, "@sha256:") {
 			img.want = false // what is here cannot have moved
 		}
 		out = append(out, img)
 	}
 	return out, nil
+}
+
+// serve notes a service that runs the image, and what its policy says of it.
+func (img *image) serve(service types.ServiceConfig, policy string, all bool) {
+	img.services = append(img.services, service.Name)
+	img.built = img.built || service.Build != nil
+	switch policy {
+	case types.PullPolicyNever:
+		img.never = true
+	case types.PullPolicyMissing, types.PullPolicyIfNotPresent:
+	case types.PullPolicyAlways:
+		img.want = true
+	case types.PullPolicyBuild:
+		img.built = true
+	default:
+		img.want = img.want || all
+	}
 }
 
 // policy is a service's pull policy, which --pull overrides.

@@ -20,7 +20,7 @@ import (
 // containers then start one by one, and TestStartsInParallel fails.
 //
 //go:linkname startMx github.com/docker/compose/v5/pkg/compose.startMx
-var startMx sync.Mutex
+var startMx sync.Mutex //nolint:gochecknoglobals // not ours: the SDK's, under its name
 
 // startAPI returns the engine's API as compose's `up` is to use it for a plan:
 // with containers starting side by side, unless ports of a range are wanted.

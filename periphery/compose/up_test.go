@@ -3,7 +3,6 @@ package compose_test
 import (
 	"context"
 	"log/slog"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,12 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/moby/moby/client"
-
 	"berth/periphery/compose"
 	"berth/periphery/docker"
 	"berth/periphery/docker/dockertest"
-	"berth/periphery/docker/dockertest/rig"
 	"berth/schema"
 )
 
@@ -172,67 +168,6 @@ secrets: { pw: { file: ./pw } }
 	}
 }
 
-func TestHealth(t *testing.T) {
-	s := newStack(t, nil)
-	dockertest.BuildImage(t, s.engine, image, "checked", rig.Behaviour{Health: true})
-	s.spec.Health = true
-	s.spec.HealthTimeout = 30 * time.Second
-	for _, c := range []struct {
-		name, service string
-		ignore        bool
-		want          []string // in the error; none is success
-	}{
-		{"runs", "{ image: 'berthtest/app:1' }", false, nil},
-		{"healthy", "{ image: 'berthtest/app:checked' }", false, nil},
-		{"one shot", "{ image: 'berthtest/app:1', command: [ -exit, '0' ] }", false, nil},
-		{"exits", "{ image: 'berthtest/app:1', command: [ -say, 'cannot find my mind', -exit, '3' ] }", false,
-			[]string{`service "web"`, "exited with code 3", "cannot find my mind"}},
-		{"ignored", "{ image: 'berthtest/app:1', command: [ -exit, '3' ] }", true, nil},
-		{"loops", "{ image: 'berthtest/app:1', restart: always, command: [ -say, 'again', -exit, '4' ] }", false,
-			[]string{`service "web"`, "restarts again and again", "exit code 4", "again"}},
-		{"unhealthy", "{ image: 'berthtest/app:checked', command: [ -unhealthy ] }", false,
-			[]string{`service "web"`, "is unhealthy", "status 503"}},
-		{"no such program", "{ image: 'berthtest/app:1', entrypoint: [ /nope ] }", false, []string{"/nope"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			s.t = t
-			s.spec.IgnoreServices = nil
-			if c.ignore {
-				s.spec.IgnoreServices = []string{"web"}
-			}
-			s.write(map[string]string{"compose.yaml": "services: { web: " + c.service + " }"})
-			r, err := s.try(t.Context())
-			if len(c.want) == 0 {
-				if err != nil {
-					t.Fatalf("%v\n%s", err, s.transcript())
-				}
-				if last := r.Phases[len(r.Phases)-1]; last.Name != compose.PhaseHealth || last.State != schema.PhaseDone {
-					t.Errorf("phases = %+v", r.Phases)
-				}
-				return
-			}
-			if schema.CodeOf(err) != schema.Failed && schema.CodeOf(err) != schema.Expired {
-				t.Fatalf("error = %v (%s)\n%s", err, schema.CodeOf(err), s.transcript())
-			}
-			for _, w := range c.want {
-				if !strings.Contains(schema.SafeText(err), w) {
-					t.Errorf("error %q lacks %q", schema.SafeText(err), w)
-				}
-			}
-		})
-	}
-}
-
-func TestHealthTimesOut(t *testing.T) {
-	s := newStack(t, map[string]string{"compose.yaml": `
-services: { web: { image: "berthtest/app:1", healthcheck: { test: [ CMD, /app, -health, -port, "1" ], interval: 1s, start_period: 60s } } }`})
-	s.spec.Health, s.spec.HealthTimeout = true, 1500*time.Millisecond
-	_, err := s.try(t.Context())
-	if schema.CodeOf(err) != schema.Expired || !strings.Contains(schema.SafeText(err), `service "web"`) {
-		t.Errorf("error = %v", err)
-	}
-}
-
 func TestMissingImage(t *testing.T) {
 	s := newStack(t, map[string]string{"compose.yaml": "services: { web: { image: '127.0.0.1:9/no/such:1' } }"})
 	_, err := s.try(t.Context())
@@ -290,92 +225,6 @@ services:
 	}
 	if schema.CodeOf(err) != schema.Canceled {
 		t.Errorf("error = %v", err)
-	}
-}
-
-func TestDoAndState(t *testing.T) {
-	s := newStack(t, map[string]string{"compose.yaml": `
-services:
-  web: { image: "berthtest/app:1", volumes: [ "keep:/keep" ] }
-  api: { image: "berthtest/app:1" }
-volumes: { keep: {} }
-`})
-	ctx, p := t.Context(), s.spec.Project
-	if _, _, err := s.d.Do(ctx, p, compose.Restart, compose.DoOptions{}, nil); schema.CodeOf(err) != schema.NotFound {
-		t.Errorf("restart of nothing: %v", err)
-	}
-	s.up()
-	state := func(service string) string {
-		list, err := s.d.State(ctx, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		i := slices.IndexFunc(list, func(x compose.Service) bool { return x.Name == service })
-		if i < 0 {
-			return "none"
-		}
-		return list[i].State
-	}
-	seconds := 1
-	for _, step := range []struct {
-		action compose.Action
-		web    string
-	}{
-		{compose.Stop, "exited"}, {compose.Start, "running"}, {compose.Pause, "paused"}, {compose.Unpause, "running"},
-		{compose.Restart, "running"}, {compose.Kill, "exited"}, {compose.Start, "running"},
-	} {
-		changed, _, err := s.d.Do(ctx, p, step.action, compose.DoOptions{Services: []string{"web"}, StopTimeout: &seconds}, nil)
-		if err != nil {
-			t.Fatalf("%s: %v", step.action, err)
-		}
-		if !slices.Equal(changed, []string{p + "-web-1"}) {
-			t.Errorf("%s changed %v", step.action, changed)
-		}
-		// The engine's list follows its actions by a moment.
-		deadline := time.Now().Add(5 * time.Second)
-		for state("web") != step.web && time.Now().Before(deadline) {
-			runtime.Gosched()
-		}
-		if got := state("web"); got != step.web || state("api") != "running" {
-			t.Errorf("after %s web is %s and api is %s", step.action, got, state("api"))
-		}
-	}
-	if _, _, err := s.d.Do(ctx, p, compose.Stop, compose.DoOptions{Services: []string{"nope"}}, nil); schema.CodeOf(err) != schema.NotFound {
-		t.Errorf("stop of an unknown service: %v", err)
-	}
-	if _, _, err := s.d.Do(ctx, p, compose.Down, compose.DoOptions{StopTimeout: &seconds}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if state("web") != "none" {
-		t.Error("containers are left after down")
-	}
-	if _, err := s.engine.API().VolumeInspect(ctx, p+"_keep", client.VolumeInspectOptions{}); err != nil {
-		t.Errorf("down took the volume: %v", err)
-	}
-	if _, _, err := s.d.Do(ctx, p, compose.Down, compose.DoOptions{}, nil); err != nil {
-		t.Errorf("down of nothing: %v", err)
-	}
-}
-
-func TestVolumeIsNeverRecreated(t *testing.T) {
-	file := "services: { web: { image: 'berthtest/app:1', volumes: [ 'keep:/keep' ] } }\nvolumes: { keep: { labels: { a: LABEL } } }"
-	s := newStack(t, map[string]string{"compose.yaml": strings.Replace(file, "LABEL", "one", 1)})
-	s.up()
-	created := func() string {
-		v, err := s.engine.API().VolumeInspect(t.Context(), s.spec.Project+"_keep", client.VolumeInspectOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v.Volume.CreatedAt + v.Volume.Labels["a"]
-	}
-	before := created()
-	s.write(map[string]string{"compose.yaml": strings.Replace(file, "LABEL", "two", 1)})
-	r := s.up()
-	if created() != before {
-		t.Error("the volume was recreated")
-	}
-	if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "Volume") {
-		t.Errorf("warnings = %q", r.Warnings)
 	}
 }
 
@@ -460,45 +309,6 @@ func TestEventsAreToldOnce(t *testing.T) {
 	for _, want := range []string{"Container " + s.spec.Project + "-web-1 Created", "Container " + s.spec.Project + "-web-1 Started", "Volume " + s.spec.Project + "_vol Created"} {
 		if seen[want] != 1 {
 			t.Errorf("%q was not told:\n%s", want, s.transcript())
-		}
-	}
-}
-
-func TestInterruptedReplacementIsPutRight(t *testing.T) {
-	file := "services: { web: { image: 'berthtest/app:1', environment: { A: VALUE } } }"
-	s := newStack(t, map[string]string{"compose.yaml": strings.Replace(file, "VALUE", "1", 1)})
-	api, ctx := s.engine.API(), t.Context()
-	for i, removed := range []bool{false, true} {
-		s.write(map[string]string{"compose.yaml": strings.Replace(file, "VALUE", "one"+strconv.Itoa(i), 1)})
-		s.up()
-		// As compose does it: the new one under a temporary name, the old one
-		// stopped, perhaps removed; then the agent was killed.
-		old := s.ids()["web-1"]
-		s.write(map[string]string{"compose.yaml": strings.Replace(file, "VALUE", "two"+strconv.Itoa(i), 1)})
-		in, err := api.ContainerInspect(ctx, old, client.ContainerInspectOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = api.ContainerCreate(ctx, client.ContainerCreateOptions{
-			Name: old[:12] + "_" + s.spec.Project + "-web-1", Config: in.Container.Config,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if removed {
-			_, err = api.ContainerRemove(ctx, old, client.ContainerRemoveOptions{Force: true})
-		} else {
-			_, err = api.ContainerStop(ctx, old, client.ContainerStopOptions{})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := s.up()
-		if ids := s.ids(); len(ids) != 1 || ids["web-1"] == "" || ids["web-1"] == old {
-			t.Errorf("removed=%v: containers = %v\n%s", removed, ids, s.transcript())
-		}
-		if len(r.Warnings) != 1 {
-			t.Errorf("warnings = %q", r.Warnings)
 		}
 	}
 }
