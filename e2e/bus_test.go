@@ -231,7 +231,7 @@ pre_deploy = { shell_mode = true, command = "echo begun; until [ -e %s ]; do sle
 	if err := h.API.Call(t.Context(), "execute", "DeployStack", wire.Params{"stack": "slow"}, &u); err != nil {
 		t.Fatal(err)
 	}
-	r := h.Homelab.Until(t, u.ID.OID, minute, "works on the server", func(r wire.Run) bool {
+	r := h.Until(t, u.ID.OID, minute, "works on the server", func(r wire.Run) bool {
 		return len(r.Steps) == 1 && r.Steps[0].Started != 0
 	})
 	cmd := r.Steps[0].Command

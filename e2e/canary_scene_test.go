@@ -19,9 +19,9 @@ import (
 
 	"berth/e2e/homelab"
 	"berth/e2e/world"
+	"berth/git/gittest"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/git/gittest"
 )
 
 // canaries are secrets that are looked for afterwards. Each has characters that

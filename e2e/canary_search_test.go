@@ -160,7 +160,8 @@ func (h *canaryWorld) answers(t *testing.T, look func(string, []byte)) {
 		needs := slices.DeleteFunc(slices.Clone(r.Params), func(p struct {
 			Name     string
 			Required bool
-		}) bool {
+		},
+		) bool {
 			return !p.Required
 		})
 		switch {

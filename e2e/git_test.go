@@ -28,9 +28,9 @@ import (
 	"berth/e2e/homelab"
 	"berth/e2e/wire"
 	"berth/e2e/world"
+	"berth/git/gittest"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/git/gittest"
 )
 
 // gitWorld is a server behind NAT and the git servers it knows: one that asks

@@ -177,7 +177,7 @@ func writeDatabase(t *testing.T, dir string) func(*testing.T) {
 	t.Helper()
 	type fact struct {
 		Ino      uint64
-		Uid, Gid uint32
+		UID, GID uint32
 		Mode     uint32
 		Mtim     syscall.Timespec
 		Text     string
@@ -190,7 +190,7 @@ func writeDatabase(t *testing.T, dir string) func(*testing.T) {
 				return err
 			}
 			s := info.Sys().(*syscall.Stat_t)
-			f := fact{Ino: s.Ino, Uid: s.Uid, Gid: s.Gid, Mode: s.Mode, Mtim: s.Mtim}
+			f := fact{Ino: s.Ino, UID: s.Uid, GID: s.Gid, Mode: s.Mode, Mtim: s.Mtim}
 			if info.Mode().IsRegular() {
 				text, err := os.ReadFile(path)
 				if err != nil {

@@ -16,9 +16,9 @@ import (
 	"berth/e2e/homelab"
 	"berth/e2e/wire"
 	"berth/e2e/world"
+	"berth/git/gittest"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/git/gittest"
 )
 
 // hookWorld is one stack with its own repository, and the doors to it.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -41,9 +42,7 @@ func (s *stage) newStack(ctx context.Context, n int, config wire.Params) (*stack
 		return nil, err
 	}
 	all := wire.Params{"server_id": server, "files_on_host": true, "run_directory": k.dir, "auto_pull": false}
-	for key, v := range config {
-		all[key] = v
-	}
+	maps.Copy(all, config)
 	if err := s.api.Call(ctx, "write", "CreateStack", wire.Params{"name": k.name, "config": all}, nil); err != nil {
 		return nil, err
 	}
@@ -121,7 +120,9 @@ func (s *stage) follow(ctx context.Context, id string) (*schema.Run, error) {
 	defer resp.Body.Close()
 	items := json.NewDecoder(resp.Body)
 	for {
-		var item struct{ Run *schema.Run }
+		var item struct {
+			Run *schema.Run `json:"run"`
+		}
 		if err := items.Decode(&item); err != nil {
 			return nil, fmt.Errorf("follow run %s: %w", id, err)
 		}
@@ -157,15 +158,22 @@ func took(to *sample, f func() error) error {
 	return err
 }
 
+// duel is how long deploys and their floor took in turns.
+type duel struct {
+	ours, theirs sample
+	runs         []seen // ours
+}
+
 // turns deploys in turns with a floor, each as often first as second; before is
 // called ahead of each.
-func (k *stack) turns(ctx context.Context, rounds int, before func() error, floor func(context.Context) error) (ours, theirs sample, runs []seen, err error) {
+func (k *stack) turns(ctx context.Context, rounds int, before func() error, floor func(context.Context) error) (duel, error) {
+	var d duel
 	deploy := func() error {
 		r, err := k.deploy(ctx)
-		ours, runs = append(ours, r.took), append(runs, r)
+		d.ours, d.runs = append(d.ours, r.took), append(d.runs, r)
 		return err
 	}
-	bare := func() error { return took(&theirs, func() error { return floor(ctx) }) }
+	bare := func() error { return took(&d.theirs, func() error { return floor(ctx) }) }
 	for i := range rounds {
 		pair := []func() error{deploy, bare}
 		if i%2 == 1 {
@@ -173,14 +181,14 @@ func (k *stack) turns(ctx context.Context, rounds int, before func() error, floo
 		}
 		for _, turn := range pair {
 			if err := before(); err != nil {
-				return nil, nil, nil, err
+				return duel{}, err
 			}
 			if err := turn(); err != nil {
-				return nil, nil, nil, err
+				return duel{}, err
 			}
 		}
 	}
-	return ours, theirs, runs, nil
+	return d, nil
 }
 
 func nothing() error { return nil }
@@ -209,13 +217,13 @@ func (s *stage) eachSize(ctx context.Context, config wire.Params, measure func(*
 // measureNoop compares deploys in which nothing changed.
 func (s *stage) measureNoop(ctx context.Context) error {
 	return s.eachSize(ctx, nil, func(k *stack) error {
-		ours, bare, runs, err := k.turns(ctx, 2*s.rounds, nothing, k.bare)
+		d, err := k.turns(ctx, 2*s.rounds, nothing, k.bare)
 		if err != nil {
 			return err
 		}
 		what := "no-op deploy, " + services(k.n)
-		s.plus(what+", against the SDK's bare `up`", ours, bare, 50*time.Millisecond)
-		s.split(what, runs)
+		s.plus(what+", against the SDK's bare `up`", d.ours, d.theirs, 50*time.Millisecond)
+		s.split(what, d.runs)
 		return nil
 	})
 }
@@ -228,12 +236,12 @@ func (s *stage) measureCLI(ctx context.Context) error {
 			s.plain(what, notInstalled, "≤ 0.2 × floor", false)
 			return nil
 		}
-		ours, theirs, runs, err := k.turns(ctx, s.rounds, nothing, k.sequence)
+		d, err := k.turns(ctx, s.rounds, nothing, k.sequence)
 		if err != nil {
 			return err
 		}
-		s.ratio(what, ours, theirs, 0.2, 0)
-		s.split("no-op deploy with pull, "+services(k.n), runs)
+		s.ratio(what, d.ours, d.theirs, 0.2, 0)
+		s.split("no-op deploy with pull, "+services(k.n), d.runs)
 		return nil
 	})
 }
@@ -249,7 +257,7 @@ func (s *stage) measureChanged(ctx context.Context) error {
 			if health {
 				rounds = s.rounds
 			}
-			ours, bare, runs, err := k.turns(ctx, rounds, k.change, k.bare)
+			d, err := k.turns(ctx, rounds, k.change, k.bare)
 			if err != nil {
 				return err
 			}
@@ -258,8 +266,8 @@ func (s *stage) measureChanged(ctx context.Context) error {
 			if health {
 				what, look = fmt.Sprintf("one service of %d changed, and seen to stay up for a second", k.n), time.Second
 			}
-			s.ratio(what+", against bare `up`", ours, bare, 1.1, look)
-			s.split(what, runs)
+			s.ratio(what+", against bare `up`", d.ours, d.theirs, 1.1, look)
+			s.split(what, d.runs)
 		}
 		return nil
 	})

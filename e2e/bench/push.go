@@ -12,9 +12,9 @@ import (
 
 	"berth/e2e/forge"
 	"berth/e2e/wire"
+	"berth/git/gittest"
 	"berth/periphery/compose/composetest"
 	"berth/periphery/docker"
-	"berth/git/gittest"
 )
 
 // pushed is a stack of five services that is deployed from a repository.

@@ -19,9 +19,9 @@ import (
 	"github.com/moby/moby/client"
 
 	"berth/e2e/wire"
+	"berth/git/gittest"
 	"berth/periphery/docker"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/git/gittest"
 )
 
 // stage is what is measured and what it is measured with. Its methods are called
@@ -111,7 +111,7 @@ func (s *stage) images(ctx context.Context) error {
 	if host == "" {
 		host = "127.0.0.1"
 	}
-	l, err := net.Listen("tcp", host+":0") //nolint:noctx // returns at once
+	l, err := net.Listen("tcp", host+":0")
 	if err != nil {
 		return err
 	}
@@ -179,19 +179,19 @@ type process struct {
 	name  string
 	cmd   *exec.Cmd
 	log   string // path
-	ended chan error
+	ended chan struct{}
 }
 
 // start runs berth with arguments; nothing of our environment but PATH is passed
 // on.
 func (s *stage) start(name string, env []string, args ...string) (*process, error) {
-	p := &process{name: name, log: filepath.Join(s.dir, name+".log"), ended: make(chan error, 1)}
+	p := &process{name: name, log: filepath.Join(s.dir, name+".log"), ended: make(chan struct{})}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	p.cmd = exec.Command(s.binary, args...) //nolint:noctx,gosec // ended by stop
+	p.cmd = exec.Command(s.binary, args...) //nolint:gosec // ended by stop
 	p.cmd.Dir = s.dir
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
@@ -202,7 +202,7 @@ func (s *stage) start(name string, env []string, args ...string) (*process, erro
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	go func() { p.ended <- p.cmd.Wait() }()
+	go func() { defer close(p.ended); _ = p.cmd.Wait() }() // its log says how it ended
 	return p, nil
 }
 

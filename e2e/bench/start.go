@@ -49,7 +49,7 @@ func (s *stage) measureStart(ctx context.Context) error {
 
 // join brings up core, makes the administrator's key, and lets the agent in.
 func (s *stage) join(ctx context.Context) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -121,30 +121,34 @@ func (s *stage) measureMemory(ctx context.Context) error {
 		*process
 		goal int // MB
 	}{{s.core, 60}, {s.agent, 50}} {
-		all, anon, file, err := resident(p.cmd.Process.Pid)
+		m, err := resident(p.cmd.Process.Pid)
 		if err != nil {
 			return err
 		}
 		s.plain(fmt.Sprintf("%s, idle for %s: resident memory", p.name, s.idle),
-			fmt.Sprintf("%s (%s its own, %s of the binary)", mb(all), mb(anon), mb(file)), fmt.Sprintf("≤ %d MB", p.goal), all*1024 <= p.goal*1e6)
+			fmt.Sprintf("%s (%s its own, %s of the binary)", mb(m.all), mb(m.anon), mb(m.file)), fmt.Sprintf("≤ %d MB", p.goal), m.all*1024 <= p.goal*1e6)
 	}
 	return nil
 }
 
-// resident reads VmRSS, RssAnon and RssFile of a process, in kB.
-func resident(pid int) (all, anon, file int, err error) {
+// residency is what of a process is in memory, in kB.
+type residency struct{ all, anon, file int }
+
+// resident reads VmRSS, RssAnon and RssFile of a process.
+func resident(pid int) (residency, error) {
+	var m residency
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0, 0, 0, err
+		return m, err
 	}
 	for l := range strings.Lines(string(text)) {
-		for name, to := range map[string]*int{"VmRSS": &all, "RssAnon": &anon, "RssFile": &file} {
+		for name, to := range map[string]*int{"VmRSS": &m.all, "RssAnon": &m.anon, "RssFile": &m.file} {
 			if rest, ok := strings.CutPrefix(l, name+":"); ok {
 				if _, err := fmt.Sscanf(rest, "%d kB", to); err != nil {
-					return 0, 0, 0, err
+					return m, err
 				}
 			}
 		}
 	}
-	return all, anon, file, nil
+	return m, nil
 }

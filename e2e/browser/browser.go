@@ -46,11 +46,10 @@ func Close() {
 
 // Page is one tab with cookies of its own.
 type Page struct {
-	t       testing.TB
-	ctx     context.Context //nolint:containedctx // a tab of chromedp is its context
-	mu      sync.Mutex
-	allowed []*regexp.Regexp
-	errors  []string
+	t      testing.TB
+	ctx    context.Context //nolint:containedctx // a tab of chromedp is its context
+	mu     sync.Mutex
+	errors []string
 }
 
 // Look is how a page is shown. Zero is a light desktop.
@@ -119,19 +118,7 @@ func (p *Page) watch() {
 func (p *Page) complain(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, a := range p.allowed {
-		if a.MatchString(text) {
-			return
-		}
-	}
 	p.errors = append(p.errors, text)
-}
-
-// Allow lets the page log errors that fit a pattern, from now on.
-func (p *Page) Allow(pattern string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.allowed = append(p.allowed, regexp.MustCompile(pattern))
 }
 
 // limit bounds what any one action may take.

@@ -21,8 +21,8 @@ import (
 
 	"berth/e2e/forge"
 	"berth/e2e/wire"
-	"berth/periphery/docker/dockertest/rig"
 	"berth/git/gittest"
+	"berth/periphery/docker/dockertest/rig"
 	"berth/schema"
 )
 

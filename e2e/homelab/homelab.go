@@ -22,9 +22,9 @@ import (
 	"berth/e2e/forge"
 	"berth/e2e/wire"
 	"berth/e2e/world"
+	"berth/git/gittest"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/git/gittest"
 )
 
 //go:embed scene
@@ -187,18 +187,19 @@ func (h *Homelab) Children(t testing.TB, parent string) map[string]wire.Run {
 
 // Tree is a run and what it started, as text for a failure.
 func (h *Homelab) Tree(t testing.TB, r wire.Run, indent string) string {
-	text := fmt.Sprintf("%s#%d %s %s: %s: %s\n", indent, r.Number, r.Action, r.Target.Name, r.State, r.Why())
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s#%d %s %s: %s: %s\n", indent, r.Number, r.Action, r.Target.Name, r.State, r.Why())
 	for _, s := range r.Steps {
-		text += fmt.Sprintf("%s  - %s: %s %s (queued at %d ms, began at %d, ended at %d)\n", indent, s.Name, s.State, s.Note,
+		fmt.Fprintf(&text, "%s  - %s: %s %s (queued at %d ms, began at %d, ended at %d)\n", indent, s.Name, s.State, s.Note,
 			s.Queued-r.Queued, s.Started-r.Queued, s.Ended-r.Queued)
 		if s.Child == "" {
 			continue
 		}
 		if c, err := h.API.Run(t.Context(), s.Child); err == nil {
-			text += h.Tree(t, c, indent+"    ")
+			text.WriteString(h.Tree(t, c, indent+"    "))
 		}
 	}
-	return text
+	return text.String()
 }
 
 // Snapshot is the id of every container of the homelab, by "stack/service".

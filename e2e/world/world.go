@@ -26,9 +26,9 @@ import (
 	"berth/e2e/program"
 	"berth/e2e/registry"
 	"berth/e2e/wire"
+	"berth/git/gittest"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/git/gittest"
 )
 
 // The two servers.
