@@ -142,21 +142,8 @@ func (p *program) account() (account, error) {
 
 // findAccount returns core and key, and the names of all profiles.
 func (p *program) findAccount() (account, []string, error) {
-	first := func(names ...string) string {
-		for _, n := range names {
-			if v := p.env(n); v != "" {
-				return v
-			}
-		}
-		return ""
-	}
 	a := account{Host: p.client.host, Key: p.client.key, Secret: p.client.secret, Pin: p.client.pin}
-	a = a.over(account{
-		Host:   first("BERTH_HOST", "KOMODO_CLI_HOST", "KOMODO_ADDRESS", "KOMODO_HOST"),
-		Key:    first("BERTH_KEY", "KOMODO_CLI_KEY", "KOMODO_API_KEY"),
-		Secret: first("BERTH_SECRET", "KOMODO_CLI_SECRET", "KOMODO_API_SECRET"),
-		Pin:    first("BERTH_PIN"),
-	})
+	a = a.over(p.envAccount())
 	var known []string
 	for _, path := range []string{p.configPath(), home(p.env, "komodo", "komodo.cli.toml")} {
 		c, err := readClientConfig(path)
@@ -186,6 +173,24 @@ func (p *program) findAccount() (account, []string, error) {
 		a.Host = "https://" + a.Host
 	}
 	return a, known, nil
+}
+
+// envAccount is what the environment says: our names first, then Komodo's.
+func (p *program) envAccount() account {
+	first := func(names ...string) string {
+		for _, n := range names {
+			if v := p.env(n); v != "" {
+				return v
+			}
+		}
+		return ""
+	}
+	return account{
+		Host:   first("BERTH_HOST", "KOMODO_CLI_HOST", "KOMODO_ADDRESS", "KOMODO_HOST"),
+		Key:    first("BERTH_KEY", "KOMODO_CLI_KEY", "KOMODO_API_KEY"),
+		Secret: first("BERTH_SECRET", "KOMODO_CLI_SECRET", "KOMODO_API_SECRET"),
+		Pin:    first("BERTH_PIN"),
+	}
 }
 
 // api returns a client of the core that is configured.
