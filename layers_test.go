@@ -51,6 +51,7 @@ func layers() []layer {
 		{"core/schedule", doors, tests, "a door: it starts runs and knows no other door"},
 		{"core/sync", append(doors, "git"), append([]string{"git/..."}, tests...), "it reads sources and writes resources; it knows no other door"},
 		{"core/api", doors, tests, "a door: requests reach the rest through the table that core hands in"},
+		{"core/backup", with("bus/hub"), live, "it reads the bus and files, whatever they mean"},
 		{"core/monitor", with("core/store", "core/resource"), tests, "it speaks schema's changes only"},
 		{"core/alert", with("core/store", "core/resource"), tests, "it speaks schema's changes only"},
 		{"core/execution", append(doors, "core/sync", "core/alert", "core/monitor"), tests, "actions are plain functions over runs and resources"},

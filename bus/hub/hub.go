@@ -42,7 +42,9 @@ type Options struct {
 	LameDuck time.Duration
 	// MaxLogins is how many websocket logins are admitted at a time: 32 when 0.
 	MaxLogins int
-	Log       *slog.Logger
+	// Bare makes no streams: they are about to be restored.
+	Bare bool
+	Log  *slog.Logger
 }
 
 // TCPOptions describe the public NATS listener.
@@ -59,6 +61,7 @@ type Hub struct {
 	proxy  *proxy
 	seed   []byte // core's identity
 	public string
+	gate   gate
 	core   *bus.Conn
 	sys    *bus.Conn
 	log    *serverLog
@@ -184,8 +187,10 @@ func (h *Hub) connect(ctx context.Context, sysSeed []byte) error {
 	if h.core, err = h.Dial(ctx, "core"); err != nil {
 		return err
 	}
-	if err := bus.Migrate(ctx, h.core, h.opts.Migrate); err != nil {
-		return err
+	if !h.opts.Bare {
+		if err := bus.Migrate(ctx, h.core, h.opts.Migrate); err != nil {
+			return err
+		}
 	}
 	h.sys, err = bus.Dial(ctx, bus.Options{Seed: sysSeed, Name: "core presence", InProcess: h.srv, Log: h.opts.Log})
 	if err != nil {
@@ -196,7 +201,7 @@ func (h *Hub) connect(ctx context.Context, sysSeed []byte) error {
 
 // Dial makes a further connection of core's own, in-process, with core's key.
 func (h *Hub) Dial(ctx context.Context, name string) (*bus.Conn, error) {
-	c, err := bus.Dial(ctx, bus.Options{Seed: h.seed, Name: name, InProcess: h.srv, Log: h.opts.Log})
+	c, err := bus.Dial(ctx, bus.Options{Seed: h.seed, Name: name, InProcess: through{h.srv, &h.gate}, Log: h.opts.Log})
 	if err != nil {
 		return nil, fmt.Errorf("connect core to the bus: %w", err)
 	}
