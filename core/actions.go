@@ -33,6 +33,15 @@ func actions(d *execution.Deps) []run.Action {
 	batch := func(name, kind, of, doc string) run.Action {
 		return run.Action{Name: name, Doc: doc, Params: execution.BatchParams{}, Body: d.Batch(kind, kind, of)}
 	}
+	container := func(name, verb, doc string, params any) run.Action {
+		return run.Action{Name: name, Kind: "server", Param: "server", Doc: doc, Params: params, Body: d.Container(verb)}
+	}
+	server := func(name, doc string, body run.Body) run.Action {
+		return run.Action{Name: name, Kind: "server", Param: "server", Doc: doc, Params: execution.ServerParams{}, Body: body, Queue: queued("server")}
+	}
+	remove := func(name, kind, doc string) run.Action {
+		return run.Action{Name: name, Kind: "server", Param: "server", Doc: doc, Params: execution.NamedParams{}, Body: d.Delete(kind)}
+	}
 	return []run.Action{
 		deploy("DeployStack", "Deploy a stack; only what changed is recreated.", d.DeployStack),
 		deploy("DeployStackIfChanged", "Deploy a stack if anything that feeds the deploy changed since the last good one.", d.DeployStackIfChanged),
@@ -57,6 +66,28 @@ func actions(d *execution.Deps) []run.Action {
 		},
 		batch("BatchRunProcedure", "procedure", "RunProcedure", "Run every procedure that matches a pattern."),
 		{Name: "CancelProcedure", Kind: "procedure", Param: "procedure", Doc: "End the runs of a procedure that go on.", Params: cancelParams{}, Body: d.CancelProcedure},
+		container("StartContainer", schema.ContainerStart, "Start a container.", execution.ContainerParams{}),
+		container("RestartContainer", schema.ContainerRestart, "Restart a container.", execution.ContainerParams{}),
+		container("PauseContainer", schema.ContainerPause, "Pause a container.", execution.ContainerParams{}),
+		container("UnpauseContainer", schema.ContainerUnpause, "Go on with a paused container.", execution.ContainerParams{}),
+		container("StopContainer", schema.ContainerStop, "Stop a container.", execution.StopContainerParams{}),
+		container("DestroyContainer", schema.ContainerDestroy, "Stop and remove a container; volumes stay.", execution.StopContainerParams{}),
+		server("StartAllContainers", "Start all containers that Berth manages on a server.", d.AllContainers(schema.ContainerStart)),
+		server("RestartAllContainers", "Restart all running containers that Berth manages on a server.", d.AllContainers(schema.ContainerRestart)),
+		server("PauseAllContainers", "Pause all containers that Berth manages on a server.", d.AllContainers(schema.ContainerPause)),
+		server("UnpauseAllContainers", "Go on with all paused containers that Berth manages on a server.", d.AllContainers(schema.ContainerUnpause)),
+		server("StopAllContainers", "Stop all containers that Berth manages on a server.", d.AllContainers(schema.ContainerStop)),
+		server("PruneContainers", "Remove the stopped containers that Berth manages on a server.", d.Prune(schema.EngineContainers)),
+		server("PruneNetworks", "Remove the unused networks that Berth manages on a server.", d.Prune(schema.EngineNetworks)),
+		server("PruneImages", "Remove the images of a server that no container uses and no recent deploy used.", d.Prune(schema.EngineImages)),
+		server("PruneVolumes", "Remove the volumes that stacks which run complete do not use any more.", d.Prune(schema.EngineVolumes)),
+		server("PruneDockerBuilders", "Empty the engine's build cache.", d.Prune(schema.EngineCache)),
+		server("PruneBuildx", "Empty the engine's build cache, which is buildx's as well.", d.Prune(schema.EngineCache)),
+		server("PruneSystem", "Prune containers, networks, volumes, images and the build cache of a server.", d.Prune(
+			schema.EngineContainers, schema.EngineNetworks, schema.EngineVolumes, schema.EngineImages, schema.EngineCache)),
+		remove("DeleteNetwork", schema.EngineNetworks, "Remove a network that nothing uses."),
+		remove("DeleteImage", schema.EngineImages, "Remove an image that no container uses."),
+		remove("DeleteVolume", schema.EngineVolumes, "Remove a volume that no container uses, with its data."),
 		{Name: "Sleep", Doc: "Wait.", Params: sleepParams{}, Body: sleep},
 	}
 }

@@ -213,3 +213,16 @@ func OwnContainer(mountinfo string) string {
 	}
 	return ""
 }
+
+// ParseSignal returns the name of a signal that ends a container, given by name or
+// as a number in text ("15"); "" is none. Others are Invalid.
+func ParseSignal(s string) (string, error) {
+	names := enumValues("signal")
+	if n := slices.Index([]string{"1", "2", "3", "15"}, s); n >= 0 {
+		return names[n], nil
+	}
+	if s != "" && !slices.Contains(names, s) {
+		return "", Errorf(Invalid, "signal %q: it is one of %v%s", s, names, meant(s, names))
+	}
+	return s, nil
+}

@@ -3,7 +3,6 @@ package schema
 import (
 	"strings"
 	"testing"
-
 )
 
 func TestOwnContainer(t *testing.T) {

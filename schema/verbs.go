@@ -175,6 +175,9 @@ type Deployed struct {
 	// or was ended half way. The next one deploys whatever the digest says.
 	Dirty  string                       `json:"dirty,omitempty"`
 	Inputs map[string]map[string]string `json:"inputs,omitempty"` // service → input name → digest
+	// Earlier are the images of the good deploys before, newest first, by name and id:
+	// a prune keeps them to go back to.
+	Earlier [][]string `json:"earlier,omitempty"`
 }
 
 // DeployedService is one service of a deployed stack.

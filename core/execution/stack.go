@@ -177,6 +177,9 @@ func (d *Deps) deployed(ctx context.Context, r *run.Run, st schema.Resource[sche
 		if dep.At == 0 {
 			dep.At = time.Now().UnixMilli()
 		}
+		if last, err := d.Stacks.Deployed(ctx, st.ID); err == nil {
+			dep.Earlier = earlier(last, dep)
+		}
 		if err := d.Stacks.SaveDeployed(ctx, st.ID, dep); err != nil {
 			return run.Outcome{}, fmt.Errorf("record deploy of stack %q: %w", st.Name, err)
 		}
