@@ -35,6 +35,8 @@ const (
 	BucketRunState  = "RUNS_STATE" // projection of StreamRuns
 	BucketActive    = "ACTIVE"     // runs without an end: where recovery begins
 	BucketDeployed  = "DEPLOYED"   // what the last good deploy of a stack left behind
+	BucketAlerts    = "ALERTS"     // what people should know
+	BucketOutbox    = "OUTBOX"     // alerts on their way: <alert>/<alerter>
 	BucketRepos     = "REPOS"      // what the last pull of a repo left behind
 	BucketLease     = "LEASE"      // who works on what, with a TTL
 	BucketCounters  = "COUNTERS"   // run numbers

@@ -26,6 +26,8 @@ const (
 	AlertStackUpdated     = "StackAutoUpdated"
 	AlertContainerUpdate  = "DeploymentImageUpdateAvailable"
 	AlertContainerUpdated = "DeploymentAutoUpdated"
+	// AlertRunFailed is Berth's own: a run that nobody watched failed.
+	AlertRunFailed = "RunFailed"
 )
 
 // Alert is something that people should know of. It is stored and shown, and sent

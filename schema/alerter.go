@@ -4,7 +4,7 @@ package schema
 type AlerterConfig struct {
 	Enabled            bool                `json:"enabled" doc:"Whether it sends anything."`
 	Endpoint           AlerterEndpoint     `json:"endpoint" doc:"Where to."`
-	AlertTypes         []string            `json:"alert_types" code:"list<enum>" enum:"None,Test,SwarmUnhealthy,ServerUnreachable,ServerCpu,ServerMem,ServerDisk,ServerVersionMismatch,ContainerStateChange,DeploymentImageUpdateAvailable,DeploymentAutoUpdated,StackStateChange,StackImageUpdateAvailable,StackAutoUpdated,AwsBuilderTerminationFailed,ResourceSyncPendingUpdates,BuildFailed,RepoBuildFailed,ProcedureFailed,ActionFailed,ScheduleRun,Custom" doc:"Only alerts of these types; empty is all."`
+	AlertTypes         []string            `json:"alert_types" code:"list<enum>" enum:"None,Test,SwarmUnhealthy,ServerUnreachable,ServerCpu,ServerMem,ServerDisk,ServerVersionMismatch,ContainerStateChange,DeploymentImageUpdateAvailable,DeploymentAutoUpdated,StackStateChange,StackImageUpdateAvailable,StackAutoUpdated,AwsBuilderTerminationFailed,ResourceSyncPendingUpdates,BuildFailed,RepoBuildFailed,ProcedureFailed,ActionFailed,ScheduleRun,Custom,RunFailed" doc:"Only alerts of these types; empty is all."`
 	Resources          []ResourceTarget    `json:"resources" doc:"Only alerts about these; empty is all."`
 	ExceptResources    []ResourceTarget    `json:"except_resources" doc:"No alerts about these."`
 	MaintenanceWindows []MaintenanceWindow `json:"maintenance_windows" doc:"Times in which it sends nothing."`
