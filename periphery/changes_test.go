@@ -7,9 +7,9 @@ import (
 
 	"github.com/moby/moby/client"
 
+	"berth/git/gittest"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
-	"berth/git/gittest"
 	"berth/schema"
 )
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"berth/bus"
-	"berth/periphery/secrets"
+	"berth/mask"
 	"berth/schema"
 )
 
@@ -16,7 +16,7 @@ import (
 type Job struct {
 	a    *Agent
 	cmd  schema.Command
-	mask *secrets.Masker
+	mask *mask.Masker
 	out  *output
 
 	mu sync.Mutex // guards ph
@@ -25,8 +25,8 @@ type Job struct {
 
 // newJob opens a job; its output must be finished. ctx is the agent's life.
 func (a *Agent) newJob(ctx context.Context, cmd schema.Command) *Job {
-	mask := secrets.NewMasker()
-	return &Job{a: a, cmd: cmd, mask: mask, out: newOutput(ctx, a.conn, mask, cmd)}
+	masker := mask.NewMasker()
+	return &Job{a: a, cmd: cmd, mask: masker, out: newOutput(ctx, a.conn, masker, cmd)}
 }
 
 // phase runs fn as a named part of the work; its begin, end and duration are seen.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"berth/bus"
-	"berth/periphery/secrets"
+	"berth/mask"
 	"berth/schema"
 )
 
@@ -32,7 +32,7 @@ const (
 // then entries are dropped, and a mark says so.
 type output struct {
 	conn *bus.Conn
-	mask *secrets.Masker
+	mask *mask.Masker
 	base schema.Output // run, step, command
 	max  limits
 	wake chan struct{} // there is enough to send, or it is the end
@@ -58,9 +58,9 @@ type output struct {
 // limits bound the output of a command.
 type limits struct{ lines, progress, bytes int }
 
-func newOutput(ctx context.Context, conn *bus.Conn, mask *secrets.Masker, cmd schema.Command) *output {
+func newOutput(ctx context.Context, conn *bus.Conn, masker *mask.Masker, cmd schema.Command) *output {
 	o := &output{
-		conn: conn, mask: mask, base: schema.Output{Run: cmd.Run, Step: cmd.Step, Command: cmd.ID}, max: limits{maxLines, maxProgress, maxBytes},
+		conn: conn, mask: masker, base: schema.Output{Run: cmd.Run, Step: cmd.Step, Command: cmd.ID}, max: limits{maxLines, maxProgress, maxBytes},
 		progress: map[string]int{}, wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	o.room = sync.NewCond(&o.mu)

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"berth/bus/bustest"
-	"berth/periphery/secrets"
+	"berth/mask"
 	"berth/schema"
 )
 
@@ -14,7 +14,7 @@ import (
 func TestProgressIsCoalesced(t *testing.T) {
 	const agent, run = "0123456789abcdef01234567", "abcdefabcdefabcdefabcdef"
 	b := bustest.New(t)
-	o := newOutput(t.Context(), b.Agent(t, agent), secrets.NewMasker(), schema.Command{ID: "c1", Run: run, Step: "s"})
+	o := newOutput(t.Context(), b.Agent(t, agent), mask.NewMasker(), schema.Command{ID: "c1", Run: run, Step: "s"})
 	o.max.lines = 50
 	const n = 20_000
 	for i := 1; i <= n; i++ {

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"berth/bus/bustest"
-	"berth/periphery"
 	"berth/git/gittest"
+	"berth/periphery"
 	"berth/schema"
 )
 

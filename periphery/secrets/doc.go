@@ -2,10 +2,10 @@
 // out again. It decrypts sops files with the host's age key (no environment, no
 // network, no other program), finds such files beside a compose file, keeps
 // decrypted files in memory-backed folders only, names secret contents by a
-// keyed digest, and masks secret values in everything that leaves the agent.
+// keyed digest, and says which values are to be masked in everything that leaves
+// the agent.
 //
-// Concurrency: all types but the writers of Masker.Writer may be used by many
-// goroutines at once; a writer belongs to one goroutine at a time. Nothing here
+// Concurrency: all types may be used by many goroutines at once. Nothing here
 // blocks on another goroutine for longer than a computation takes.
 //
 // No error of this package carries contents of a file, not even in its cause:

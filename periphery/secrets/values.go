@@ -11,15 +11,12 @@ import (
 	"github.com/getsops/sops/v3"
 	"github.com/getsops/sops/v3/stores"
 
+	"berth/mask"
 	"berth/schema"
 )
 
-// Value is a secret value and the name it is masked with. A name may occur
-// several times: raw and without its quotes, for instance.
-type Value struct {
-	Name  string
-	Value string
-}
+// Value is a secret value and the name it is masked with.
+type Value = mask.Value
 
 // Values returns the values of a plain file by the format of its name, for
 // masking: the variables of a .env file, all leaves of JSON and YAML, the whole
@@ -134,7 +131,7 @@ func appendDocument(values []Value, name string, doc any) []Value {
 			values = appendDocument(values, name, item)
 		}
 	case string:
-		if len(v) >= minFragment {
+		if len(v) >= mask.MinFragment {
 			values = append(values, Value{name, v})
 		}
 	}

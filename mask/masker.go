@@ -1,4 +1,9 @@
-package secrets
+// Package mask replaces secret values in text, as they are and in the forms in
+// which programs print them.
+//
+// Concurrency: a Masker may be used by many goroutines at once; a writer of
+// Masker.Writer belongs to one goroutine at a time.
+package mask
 
 import (
 	"sort"
@@ -12,9 +17,9 @@ import (
 // half of any output and its places would give it away.
 const minRunes = 4
 
-// minFragment is the length in bytes below which a part of a value (a line, a
+// MinFragment is the length in bytes below which a part of a value (a line, a
 // piece of base64) is not masked by itself.
-const minFragment = 6
+const MinFragment = 6
 
 // Masker replaces secret values by <NAME> in text: as they are, and in the forms
 // in which programs print them (base64, hex, JSON, URL, shell, single lines).
@@ -48,6 +53,13 @@ func (m *Masker) Add(name, value string) bool {
 	}
 	m.built.Store(nil)
 	return true
+}
+
+// Value is a secret value and the name it is masked with. A name may occur
+// several times: raw and without its quotes, for instance.
+type Value struct {
+	Name  string
+	Value string
 }
 
 // AddValues adds all values.

@@ -1,4 +1,4 @@
-package secrets
+package mask
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ func forms(value string) map[string]bool {
 		escaped(set, strings.Join(lines, ""))
 		for _, line := range lines {
 			line = strings.TrimSpace(line)
-			if len(line) >= minFragment && !strings.HasPrefix(line, "-----") {
+			if len(line) >= MinFragment && !strings.HasPrefix(line, "-----") {
 				escaped(set, line)
 			}
 		}

@@ -1,4 +1,4 @@
-package secrets
+package mask
 
 import (
 	"bytes"
