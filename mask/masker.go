@@ -55,20 +55,6 @@ func (m *Masker) Add(name, value string) bool {
 	return true
 }
 
-// Value is a secret value and the name it is masked with. A name may occur
-// several times: raw and without its quotes, for instance.
-type Value struct {
-	Name  string
-	Value string
-}
-
-// AddValues adds all values.
-func (m *Masker) AddValues(values []Value) {
-	for _, v := range values {
-		m.Add(v.Name, v.Value)
-	}
-}
-
 // Mask returns s without the secret values.
 func (m *Masker) Mask(s string) string {
 	match := m.matcher()

@@ -147,7 +147,9 @@ func (d *deployment) reveal(path string) (secrets.Content, error) {
 	if err != nil {
 		return secrets.Content{}, err
 	}
-	d.job.mask.AddValues(content.Values)
+	for _, v := range content.Values {
+		d.job.mask.Add(v.Name, v.Value)
+	}
 	// Its plain text counts: a file that was only encrypted anew feeds the same.
 	d.base["file:"+d.short(path)] = d.a.digests.Digest([]byte("sealed"), content.Plain)
 	return content, nil

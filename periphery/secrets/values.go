@@ -15,8 +15,12 @@ import (
 	"berth/schema"
 )
 
-// Value is a secret value and the name it is masked with.
-type Value = mask.Value
+// Value is a secret value and the name it is masked with. A name may occur
+// several times: raw and without its quotes, for instance.
+type Value struct {
+	Name  string
+	Value string
+}
 
 // Values returns the values of a plain file by the format of its name, for
 // masking: the variables of a .env file, all leaves of JSON and YAML, the whole
