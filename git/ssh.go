@@ -25,7 +25,7 @@ type session interface {
 	Close() error
 }
 
-// shell is upload-pack over ssh. go-git's own transport cannot be interrupted
+// shell is upload-pack (or receive-pack) over ssh. go-git's own transport cannot be interrupted
 // while it connects and reads the agent user's ~/.ssh; this one does neither.
 type shell struct {
 	client *ssh.Client
@@ -61,6 +61,11 @@ func (t *tail) String() string {
 // openSSH connects, checks the host's key, logs in and starts upload-pack. The
 // connection is closed when ctx ends.
 func openSSH(ctx context.Context, r remote) (*shell, error) {
+	return openSSHFor(ctx, r, transport.UploadPackServiceName)
+}
+
+// openSSHFor does the same with any of git's services.
+func openSSHFor(ctx context.Context, r remote, service string) (*shell, error) {
 	if len(r.auth.SSHKey) == 0 {
 		return nil, schema.Errorf(schema.Denied, "host %s is reached by ssh and there is no deploy key for it; set one on the account", r.host)
 	}
@@ -98,7 +103,7 @@ func openSSH(ctx context.Context, r remote) (*shell, error) {
 		return nil, r.handshakeError(err, hostErr, signer, pinned)
 	}
 	s.client = ssh.NewClient(c, chans, reqs)
-	if err := s.start(r.path); err != nil {
+	if err := s.start(service, r.path); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -117,7 +122,7 @@ func (r remote) handshakeError(err, hostErr error, key ssh.Signer, pinned pins) 
 	return err
 }
 
-func (s *shell) start(path string) error {
+func (s *shell) start(service, path string) error {
 	var err error
 	if s.sess, err = s.client.NewSession(); err != nil {
 		return err
@@ -130,7 +135,7 @@ func (s *shell) start(path string) error {
 	}
 	s.sess.Stderr = s.errs
 	quoted := "'" + strings.NewReplacer("'", `'\''`, "!", `'\!'`).Replace(path) + "'"
-	return s.sess.Start(transport.UploadPackServiceName + " " + quoted)
+	return s.sess.Start(service + " " + quoted)
 }
 
 // AdvertisedReferencesContext reads what the server has.
