@@ -191,7 +191,11 @@ func (a *Agent) engineDelete(ctx context.Context, j *Job, req schema.EngineDelet
 		return resp, schema.Errorf(schema.Invalid, "delete %s %q: name an image, a network or a volume", req.Kind, req.Name)
 	}
 	err := j.phase(ctx, "delete", func(ctx context.Context) (string, error) {
-		if err := a.engine.Remove(ctx, req.Kind, req.Name); err != nil {
+		err := a.engine.Remove(ctx, req.Kind, req.Name)
+		if schema.CodeOf(err) == schema.Conflict {
+			return "", schema.Errorf(schema.Conflict, "%s; what uses it has to go first", schema.SafeText(err))
+		}
+		if err != nil {
 			return "", missing(err, req.Kind, req.Name)
 		}
 		resp.Add(req.Kind, req.Name, "deleted")

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/volume"
@@ -213,6 +214,9 @@ func (c *Client) Remove(ctx context.Context, kind, id string) error {
 		_, err = c.api.VolumeRemove(ctx, id, client.VolumeRemoveOptions{})
 	default:
 		return schema.Errorf(schema.Invalid, "remove %s %s: nothing that can be removed", kind, id)
+	}
+	if errdefs.IsPermissionDenied(err) && kind == schema.EngineNetworks { // has endpoints, or is the engine's own
+		return schema.Wrap(schema.Conflict, err, "remove network %s: %s", id, Text(err))
 	}
 	return c.Explain(err, "remove "+kind+" "+id)
 }

@@ -28,13 +28,20 @@ func main() {
 	sleep := flag.Duration("sleep", 0, "wait before serving or exiting")
 	say := flag.String("say", "", "print this at the start; newlines as \\n")
 	show := flag.String("show", "", "print these environment variables at the start, comma separated")
+	deaf := flag.String("deaf", "", "hear these signals, comma separated, and go on: SIGTERM, SIGINT")
 	cat := flag.String("cat", "", "print this file at the start")
 	flag.Parse()
 	if *health {
 		os.Exit(check(*port, *gate))
 	}
 	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	for name, sig := range map[string]os.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT} {
+		if strings.Contains(*deaf, name) {
+			ignore(sig)
+		} else {
+			signal.Notify(stop, sig)
+		}
+	}
 	for _, line := range strings.Split(strings.ReplaceAll(*say, `\n`, "\n"), "\n") {
 		if line != "" {
 			fmt.Println(line)
@@ -60,6 +67,17 @@ func main() {
 	}
 	go serve(*port, *unhealthy)
 	<-stop
+}
+
+// ignore tells of a signal and does nothing about it.
+func ignore(sig os.Signal) {
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, sig)
+	go func() {
+		for s := range heard {
+			fmt.Println("heard", s)
+		}
+	}()
 }
 
 func env(name, otherwise string) string {
