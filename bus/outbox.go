@@ -205,7 +205,7 @@ func (o *outbox) deliver(ctx context.Context, ch *chunk) bool {
 		o.c.log.Error("encode output", "err", err)
 		return true
 	}
-	m := &nats.Msg{Subject: subjOutput(o.c.agent, ch.out.Run, ch.out.Command), Data: data}
+	m := &nats.Msg{Subject: subjOutput(o.c.source(), ch.out.Run, ch.out.Command), Data: data}
 	wait := 50 * time.Millisecond
 	for {
 		try, cancel := context.WithTimeout(ctx, ackWait)

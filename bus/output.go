@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -14,18 +15,24 @@ import (
 	"berth/schema"
 )
 
-// Emit hands a chunk of output to the outbox of an agent's connection, which
+// Emit hands a chunk of output to the outbox of the connection, which
 // sends chunks in order, waits for each to be taken and repeats it until it was.
 // While core is away the outbox fills; then progress entries are dropped, oldest
 // first, but never lines: when it is still full after a second, Emit returns
 // schema.TooMany and the caller keeps the chunk. out.Entries belongs to the
-// outbox afterwards.
+// outbox afterwards. What core itself emits is stored as from CoreSource.
 func (c *Conn) Emit(ctx context.Context, out schema.Output) error {
-	if err := checkTokens(c.agent, out.Run, out.Command); err != nil {
+	if err := checkTokens(c.source(), out.Run, out.Command); err != nil {
 		return err
 	}
 	return c.out.put(ctx, out)
 }
+
+// CoreSource stands for core where output names the agent that it is of.
+const CoreSource = "core"
+
+// source is whose output the connection carries.
+func (c *Conn) source() string { return cmp.Or(c.agent, CoreSource) }
 
 // Flush waits until everything emitted so far is on core's side, or for ctx. Call
 // it before Report, so that the output is there when the result is.

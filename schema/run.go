@@ -75,6 +75,7 @@ const (
 	StepJob   StepKind = "job"   // a command to an agent
 	StepChild StepKind = "child" // another run
 	StepSleep StepKind = "sleep"
+	StepCore  StepKind = "core" // work of core itself
 )
 
 // Step is one recorded action of a run. Its name is unique within the run and

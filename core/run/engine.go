@@ -39,11 +39,18 @@ type Answers interface {
 	Results(ctx context.Context, fn func(ctx context.Context, agent string, res schema.Result) error) error
 }
 
+// Emitter stores the output of steps of core itself.
+type Emitter interface {
+	Emit(ctx context.Context, out schema.Output) error
+	Flush(ctx context.Context) error
+}
+
 // Conn is what the engine needs of the bus: a *bus.Conn.
 type Conn interface {
 	EventLog
 	Commands
 	Answers
+	Emitter
 }
 
 // Config is what an Engine needs.

@@ -183,7 +183,7 @@ func (e *Engine) idle(rec *schema.Run, locked bool) bool {
 			if child == nil || !e.idle(child.Record(), locked) {
 				return false
 			}
-		case schema.StepSleep:
+		case schema.StepSleep, schema.StepCore:
 			return false
 		}
 	}
