@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"berth/periphery/docker"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
 	"berth/schema"
@@ -116,4 +117,9 @@ func TestDelete(t *testing.T) {
 	if _, problem := y.do("engine.delete", schema.EngineDeleteReq{Kind: "host", Name: "x"}); problem == nil || problem.Code != schema.Invalid {
 		t.Errorf("%+v", problem)
 	}
+}
+
+func zeroTime() docker.StopOptions {
+	zero := 0
+	return docker.StopOptions{Timeout: &zero}
 }
