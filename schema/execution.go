@@ -72,8 +72,8 @@ type ParamRef struct{ Param, Kind, Value string }
 // MapRefs returns the execution with every resource it names replaced.
 func (e Execution) MapRefs(to func(ParamRef) string) Execution {
 	t, _ := ExecutionByType(e.Type)
-	var params map[string]any
-	if json.Unmarshal(e.Params, &params) != nil {
+	params, err := ReadJSON(e.Params) // whole numbers stay whole
+	if err != nil {
 		return e
 	}
 	for _, p := range t.Params {

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,4 +96,33 @@ func (c UserGroupConfig) Check() Report {
 		}
 	}
 	return r
+}
+
+// Normal returns the settings in the one form in which they are stored: users
+// sorted, none beside everyone; levels that allow nothing left out; permissions
+// by kind and name.
+func (c UserGroupConfig) Normal() UserGroupConfig {
+	users := slices.Clone(c.Users)
+	slices.Sort(users)
+	c.Users = slices.Compact(users)
+	if c.Everyone || c.Users == nil {
+		c.Users = []string{}
+	}
+	all := Levels{}
+	for kind, level := range c.All {
+		if level.Level != "None" && level.Level != "" {
+			all[kind] = level
+		}
+	}
+	c.All = all
+	c.Permissions = slices.DeleteFunc(slices.Clone(c.Permissions), func(p GroupPermission) bool {
+		return p.Level == "None" || p.Level == "" || p.Target.ID == ""
+	})
+	slices.SortStableFunc(c.Permissions, func(a, b GroupPermission) int {
+		return cmp.Or(strings.Compare(a.Target.Type, b.Target.Type), strings.Compare(a.Target.ID, b.Target.ID))
+	})
+	if c.Permissions == nil {
+		c.Permissions = []GroupPermission{}
+	}
+	return c
 }

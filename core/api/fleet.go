@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"berth/core/access"
 	"berth/core/resource"
@@ -66,6 +67,10 @@ func digested(p resource.Plan) Plan {
 	for _, c := range p.Changes {
 		if c.Op == resource.OpCreate {
 			c.ID = ""
+		}
+		c.After = slices.Clone(c.After)
+		for i := range c.After {
+			c.After[i].ID = ""
 		}
 		b, _ := json.Marshal(c) // plain values
 		_, _ = fmt.Fprintf(h, "%s\n", b)

@@ -36,9 +36,12 @@ type Any interface {
 	// Copy makes a new resource with the same settings; it is not a template.
 	Copy(ctx context.Context, key, to string) (json.RawMessage, error)
 
-	referrers(kind, id string) []string
+	lookup(key string) (schema.Target, bool)
+	held() []stored
+	flatKind() bool
 	canonical(name string) string
-	propose(e entry, p *planner) proposal
+	propose(e entry, p *planner)
+	remove(t schema.Target, p *planner) proposal
 }
 
 // Meta changes what is not a setting; nil leaves it.
@@ -126,13 +129,17 @@ func (k *Kind[C]) Delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
+	return k.drop(ctx, r)
+}
+
+// drop removes a resource that nothing refers to; the caller holds the registry's
+// lock.
+func (k *Kind[C]) drop(ctx context.Context, r schema.Resource[C]) error {
 	if users := k.reg.referrers(k.name, r.ID); len(users) > 0 {
 		return schema.Errorf(schema.Conflict, "%s %q is used by %s: change or delete that first", k.name, r.Name, strings.Join(users, ", "))
 	}
-	if err := k.shelf.remove(ctx, r); err != nil {
-		return schema.Wrap(schema.CodeOf(err), err, "delete %s %q", k.name, r.Name)
-	}
-	return nil
+	err := k.shelf.remove(ctx, r)
+	return schema.Wrap(schema.CodeOf(err), err, "delete %s %q", k.name, r.Name)
 }
 
 // edit changes a stored resource.

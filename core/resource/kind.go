@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -17,6 +18,9 @@ type Kind[C any] struct {
 	def   func() C
 	rule  schema.NameRule
 	flat  bool
+
+	fields   []schema.Field
+	settings []setting // none of a union
 }
 
 // Option changes how a kind behaves.
@@ -41,6 +45,8 @@ func Register[C any](g *Registry, name string, def func() C, opts ...Option) *Ki
 		opt(&o)
 	}
 	k := &Kind[C]{name: name, reg: g, shelf: newShelf[C](name, g.o.Bucket, g.o.Log), def: def, rule: o.rule, flat: o.flat}
+	k.fields = schema.Fields(def())
+	k.settings = settingsOf(reflect.TypeFor[C](), k.fields)
 	g.add(k)
 	return k
 }
@@ -49,7 +55,7 @@ func Register[C any](g *Registry, name string, def func() C, opts ...Option) *Ki
 func (k *Kind[C]) Name() string { return k.name }
 
 // Fields returns the kind's settings with their defaults.
-func (k *Kind[C]) Fields() []schema.Field { return schema.Fields(k.def()) }
+func (k *Kind[C]) Fields() []schema.Field { return slices.Clone(k.fields) }
 
 // Get returns the resource of that name or id, with its secrets; NotFound.
 func (k *Kind[C]) Get(_ context.Context, key string) (schema.Resource[C], error) {
@@ -147,14 +153,13 @@ func (k *Kind[C]) admit(r *schema.Resource[C]) error {
 		return err
 	}
 	r.Name = name
-	for _, other := range k.shelf.list() {
-		if other.Name == name && other.ID != r.ID {
-			return schema.Errorf(schema.Conflict, "there is a %s %q already: choose another name", k.name, name)
-		}
+	if other, ok := k.shelf.named(name); ok && other.ID != r.ID {
+		return schema.Errorf(schema.Conflict, "there is a %s %q already: choose another name", k.name, name)
 	}
 	if r.Tags, err = tags(r.Tags); err != nil {
 		return err
 	}
+	r.Config = normal(r.Config)
 	if c, ok := any(r.Config).(schema.Checker); ok {
 		if err := c.Check().Err(); err != nil {
 			return err
@@ -199,25 +204,12 @@ func (k *Kind[C]) write(ctx context.Context, r schema.Resource[C]) (schema.Resou
 
 // sealed finds a resource by id, else by name, as stored.
 func (k *Kind[C]) sealed(key string) (schema.Resource[C], error) {
-	if schema.IsID(key) {
-		if r, ok := k.shelf.get(key); ok {
-			return r, nil
-		}
+	if r, ok := k.search(key); ok {
+		return r, nil
 	}
-	list := k.shelf.list()
 	var names []string
-	for _, r := range list {
-		if r.Name == key {
-			return r, nil
-		}
+	for _, r := range k.shelf.list() {
 		names = append(names, r.Name)
-	}
-	if name, err := k.rule(key); err == nil && name != key { // "My Stack" is stored as my_stack
-		for _, r := range list {
-			if r.Name == name {
-				return r, nil
-			}
-		}
 	}
 	hint := ""
 	if near := schema.Nearest(key, names); near != "" {
@@ -226,16 +218,46 @@ func (k *Kind[C]) sealed(key string) (schema.Resource[C], error) {
 	return schema.Resource[C]{}, schema.Errorf(schema.NotFound, "there is no %s %q%s", k.name, key, hint)
 }
 
-func (k *Kind[C]) referrers(kind, id string) []string {
-	var out []string
-	for _, r := range k.shelf.list() {
-		if r.ID == id && k.name == kind {
-			continue
-		}
-		refs, err := refsOf(r.Config)
-		if err == nil && slices.ContainsFunc(refs, func(x reference) bool { return x.kind == kind && x.value == id }) {
-			out = append(out, fmt.Sprintf("%s %q", k.name, r.Name))
+// search finds a resource by id, else by name as given or as it would be stored.
+func (k *Kind[C]) search(key string) (schema.Resource[C], bool) {
+	if schema.IsID(key) {
+		if r, ok := k.shelf.get(key); ok {
+			return r, true
 		}
 	}
+	if r, ok := k.shelf.named(key); ok {
+		return r, true
+	}
+	if name, err := k.rule(key); err == nil && name != key { // "My Stack" is stored as my_stack
+		return k.shelf.named(name)
+	}
+	return schema.Resource[C]{}, false
+}
+
+// lookup is Find without a hint.
+func (k *Kind[C]) lookup(key string) (schema.Target, bool) {
+	r, ok := k.search(key)
+	return r.Target(k.name), ok
+}
+
+// held returns what is stored of the kind, as plans look at it.
+func (k *Kind[C]) held() []stored {
+	all := k.shelf.contents().sorted
+	out := make([]stored, len(all))
+	for i, h := range all {
+		out[i] = stored{target: h.r.Target(k.name), tags: h.r.Tags, refs: h.refs, config: h.r.Config}
+	}
 	return out
+}
+
+// stored is a resource that is there, whatever its kind. Nobody writes into it.
+type stored struct {
+	target schema.Target
+	tags   []string
+	refs   []reference
+	config any // with sealed secrets
+}
+
+func (s stored) refersTo(kind, id string) bool {
+	return slices.ContainsFunc(s.refs, func(r reference) bool { return r.kind == kind && r.value == id })
 }

@@ -1,10 +1,6 @@
 package resource
 
 import (
-	"bytes"
-	"cmp"
-	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,15 +12,21 @@ import (
 const (
 	OpCreate    = "create"
 	OpUpdate    = "update"
+	OpDelete    = "delete"
 	OpUnchanged = "unchanged"
 )
 
-// Plan is what applying files does, resource by resource. It holds no secret.
+// Plan is what applying files does, resource by resource, in the order in which
+// it is done. It holds no secret.
 type Plan struct {
 	Changes []Change `json:"changes"`
+	// Outside is what is declared or stored and left alone, each with its reason.
+	Outside []Change `json:"outside,omitempty"`
 	Issues  []Issue  `json:"issues"`
+	// Stored is how many resources the scope holds before the plan.
+	Stored int `json:"stored"`
 
-	proposals []proposal
+	steps []*step // of Changes, one each
 }
 
 // Change is what happens to one resource.
@@ -33,12 +35,18 @@ type Change struct {
 	Name   string        `json:"name"`
 	ID     string        `json:"id"` // of a created resource: the one it will have
 	Op     string        `json:"op"`
+	Reason string        `json:"reason"` // one sentence
 	Fields []FieldChange `json:"fields"`
-	File   string        `json:"file"`
-	Line   int           `json:"line"`
-	// Deploy says that the file wants it deployed by a sync.
-	Deploy bool `json:"deploy,omitempty"`
+	File   string        `json:"file,omitempty"`
+	Line   int           `json:"line,omitempty"`
+	// Deploy says that the file wants it deployed by a sync, After what the sync
+	// has to have deployed before.
+	Deploy bool            `json:"deploy,omitempty"`
+	After  []schema.Target `json:"after,omitempty"`
 }
+
+// Target returns the resource that changes.
+func (c Change) Target() schema.Target { return schema.Target{Kind: c.Kind, ID: c.ID, Name: c.Name} }
 
 // FieldChange is one setting that changes, as text; secrets are masked, other
 // resources are shown by name. A created resource lists what is not the default.
@@ -67,182 +75,56 @@ func (p Plan) Empty() bool {
 	return !slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Op != OpUnchanged })
 }
 
-// planner is a plan in the making.
-type planner struct {
-	reg    *Registry
-	issues []Issue
-	names  map[string]map[string]planned // kind → canonical name
-	warned map[string]bool
-}
-
-// planned is a resource that the files declare.
-type planned struct {
-	id    string
-	entry entry
-}
-
-// proposal is one declared resource on its way into the store.
-type proposal interface {
-	// finish resolves references and compares with what is stored.
-	finish(p *planner) Change
-	// current refuses, as Conflict, what somebody changed since.
-	current() error
-	apply(ctx context.Context) error
-}
-
-// Plan says what applying the files would do, and changes nothing. A declaration
-// is the whole state: a setting that is not given is reset to its default; what
-// is not declared is left alone. Mistakes are in the plan's issues; an error is a
-// failure to look.
-func (g *Registry) Plan(_ context.Context, files []File) (Plan, error) {
-	p := &planner{reg: g, names: map[string]map[string]planned{}, warned: map[string]bool{}}
-	byKind := map[string][]entry{}
-	for _, f := range files {
-		entries, issues := g.parse(f)
-		p.issues = append(p.issues, issues...)
-		for _, e := range entries {
-			byKind[e.kind] = append(byKind[e.kind], e)
+// Count returns how many changes are of that op.
+func (p Plan) Count(op string) int {
+	n := 0
+	for _, c := range p.Changes {
+		if c.Op == op {
+			n++
 		}
 	}
-	plan := Plan{Changes: []Change{}}
-	for _, k := range g.kinds {
-		for _, e := range byKind[k.Name()] {
-			if x := k.propose(e, p); x != nil {
-				plan.proposals = append(plan.proposals, x)
-			}
-		}
-	}
-	for _, x := range plan.proposals {
-		plan.Changes = append(plan.Changes, x.finish(p))
-	}
-	order := map[string]int{}
-	for i, f := range files {
-		order[f.Name] = i
-	}
-	slices.SortStableFunc(p.issues, func(a, b Issue) int {
-		return cmp.Or(cmp.Compare(order[a.File], order[b.File]), cmp.Compare(a.Line, b.Line))
-	})
-	plan.Issues = p.issues
-	return plan, nil
+	return n
 }
 
-// Apply does what the plan says, or nothing: a plan with mistakes is Invalid, one
-// that was made before something changed is a Conflict. A failure of the store
-// half way names what is done; applying again completes it.
-func (g *Registry) Apply(ctx context.Context, p Plan) error {
-	if err := p.Err(); err != nil {
-		return err
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, x := range p.proposals {
-		if err := x.current(); err != nil {
-			return err
-		}
-	}
-	var done []string
-	for i, x := range p.proposals {
-		c := p.Changes[i]
+// Deletes returns how many resources the plan deletes.
+func (p Plan) Deletes() int { return p.Count(OpDelete) }
+
+// InScope returns how many resources the scope holds before the plan: of what
+// Deletes is a share.
+func (p Plan) InScope() int { return p.Stored }
+
+// String returns the plan as people read it: a line per change, its settings
+// below, the mistakes at the end. What stays as it is is not listed.
+func (p Plan) String() string {
+	var b strings.Builder
+	for _, c := range p.Changes {
 		if c.Op == OpUnchanged {
 			continue
 		}
-		if err := x.apply(ctx); err != nil {
-			return schema.Wrap(schema.CodeOf(err), err, "apply %s %q (%d of %d are done: %s)", c.Kind, c.Name, len(done), len(p.Changes), strings.Join(done, ", "))
-		}
-		done = append(done, c.Kind+" "+c.Name)
-	}
-	return nil
-}
-
-// claim notes a declared name; it refuses one that is declared twice.
-func (p *planner) claim(kind, name, id string, e entry) bool {
-	if first, ok := p.names[kind][name]; ok {
-		p.fail(e, "name", "there is a %s %q already at %s:%d", kind, name, first.entry.doc.name, first.entry.doc.line(first.entry.path))
-		return false
-	}
-	if p.names[kind] == nil {
-		p.names[kind] = map[string]planned{}
-	}
-	p.names[kind][name] = planned{id, e}
-	return true
-}
-
-func (p *planner) fail(e entry, key, format string, args ...any) {
-	p.issues = append(p.issues, e.issue(key, fmt.Sprintf(format, args...), false))
-}
-
-func (p *planner) warn(e entry, key, format string, args ...any) {
-	p.issues = append(p.issues, e.issue(key, fmt.Sprintf(format, args...), true))
-}
-
-// resolve finds the id for a name or id among what is declared and stored.
-func (p *planner) resolve(kind, key string) (id string, found, known bool) {
-	if n, ok := p.names[kind][key]; ok {
-		return n.id, true, true
-	}
-	for _, n := range p.names[kind] {
-		if n.id == key {
-			return n.id, true, true
+		fmt.Fprintf(&b, "%s %s %s: %s\n", sign(c.Op), c.Kind, c.Name, c.Reason)
+		for _, f := range c.Fields {
+			if c.Op == OpCreate {
+				fmt.Fprintf(&b, "    %s = %s\n", f.Key, brief(f.New))
+			} else {
+				fmt.Fprintf(&b, "    %s: %s → %s\n", f.Key, brief(f.Old), brief(f.New))
+			}
 		}
 	}
-	id, found, known = p.reg.resolve(kind, key)
-	if known && !found {
-		if n, ok := p.names[kind][p.reg.kind(kind).canonical(key)]; ok {
-			return n.id, true, true
+	for _, i := range p.Issues {
+		if i.Warning {
+			b.WriteString("warning: ")
 		}
+		b.WriteString(i.String() + "\n")
 	}
-	return id, found, known
+	return b.String()
 }
 
-// nameOf returns the name to show for an id.
-func (p *planner) nameOf(kind, id string) string {
-	for name, n := range p.names[kind] {
-		if n.id == id {
-			return name
-		}
+func sign(op string) string {
+	switch op {
+	case OpCreate:
+		return "+"
+	case OpDelete:
+		return "-"
 	}
-	return p.reg.nameOf(kind, id)
-}
-
-// near returns a hint at the name that was probably meant.
-func (p *planner) near(kind, key string) string {
-	var names []string
-	for n := range p.names[kind] {
-		names = append(names, n)
-	}
-	if k := p.reg.kind(kind); k != nil {
-		all, err := k.Match("*", nil)
-		for _, t := range all {
-			names = append(names, t.Name)
-		}
-		if err != nil {
-			return ""
-		}
-	}
-	slices.Sort(names)
-	if n := schema.Nearest(key, names); n != "" {
-		return fmt.Sprintf(": did you mean %q?", n)
-	}
-	return ""
-}
-
-// text is a setting as a plan shows it: a string as it is, the rest as JSON.
-func text(raw json.RawMessage) string {
-	var s string
-	if json.Unmarshal(raw, &s) == nil {
-		return s
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var v any
-	if dec.Decode(&v) != nil {
-		return string(raw)
-	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if enc.Encode(v) != nil {
-		return string(raw)
-	}
-	return strings.TrimSpace(b.String())
+	return "~"
 }

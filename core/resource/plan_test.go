@@ -83,8 +83,8 @@ create server edge-01
 create server edge-02
 create repo iac
 create stack web
-create procedure on push
-create procedure later`, ops(p)); diff != "" {
+create procedure later
+create procedure on push`, ops(p)); diff != "" {
 		t.Error(diff)
 	}
 	if w.raw.Len() != 0 {
@@ -114,7 +114,8 @@ create procedure later`, ops(p)); diff != "" {
 			t.Error("the plan shows a secret")
 		}
 	}
-	back := `update procedure on push
+	back := `unchanged procedure later
+update procedure on push
   tags: ["ci"] -> ["ci","x"]
   stages: `
 	if diff := cmp.Diff(`update variable TOKEN
@@ -196,8 +197,8 @@ func TestPlanWarnings(t *testing.T) {
 	p := w.plan(t, `[owner]
 name = "x"
 [[sever]]
-[[build]]
-name = "img"
+[[swarm]]
+name = "s"
 [[stack]]
 name = "a"
 auto_update = true
@@ -214,11 +215,9 @@ pre_deploy = { command = "x [[ y", args = 1 }
 	if diff := cmp.Diff([]string{
 		`x.toml:1: owner: unknown table, ignored`,
 		`x.toml:3: sever: unknown table, ignored: did you mean [[server]]?`,
-		`x.toml:4: build[0]: resources of kind build are not supported yet: "img" is skipped`,
 		`x.toml:8: stack[0].auto_update: unknown key, ignored: it belongs into config, as config.auto_update`,
 		`x.toml:9: stack[0].colour: unknown key, ignored`,
 		`x.toml:11: stack[0].config.enviroment: unknown key, ignored: did you mean environment?`,
-		`x.toml:12: stack[0].config.swarm_id: resources of kind swarm are not supported yet: "s" is kept, but leads nowhere`,
 		`x.toml:13: stack[0].config.pre_deploy.args: unknown key, ignored`,
 		`x.toml:13: stack[0].config.pre_deploy.command: line 1: [[ is not closed by ]]: this will fail when it is used`,
 	}, have); diff != "" {
@@ -249,7 +248,10 @@ func TestApplyRefusesAnOldPlan(t *testing.T) {
 func TestApplyAllSamplesTogether(t *testing.T) {
 	w := newWorld(t)
 	var files []File
-	for _, n := range []string{"01-servers", "04-repos", "06-stacks", "13-variables"} {
+	for _, n := range []string{
+		"01-servers", "02-swarms", "03-builders", "04-repos", "05-builds", "06-stacks", "07-deployments", "08-actions", "09-procedures",
+		"10-procedure-all-executions", "11-alerters", "12-resource-syncs", "13-variables", "14-user-groups",
+	} {
 		files = append(files, readFile(t, "testdata/samples/"+n+".toml"))
 	}
 	p, err := w.Plan(t.Context(), files)

@@ -1,7 +1,6 @@
 package resource
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -23,66 +22,89 @@ func (r reference) top() string {
 	return name
 }
 
-// refsOf returns all references that are set.
-func refsOf[C any](config C) ([]reference, error) {
+// refsOf returns all references that are set. It only reads.
+func refsOf[C any](config *C) []reference {
 	var out []reference
-	_, err := mapRefs(config, func(r reference) string {
-		out = append(out, r)
-		return r.value
-	})
-	return out, err
+	walk := refWalk{visit: func(r reference, _ func(string)) { out = append(out, r) }}
+	walk.value(reflect.ValueOf(config).Elem(), "")
+	return out
 }
 
 // mapRefs returns a copy of the settings with every reference that is set
 // replaced by what to returns for it.
 func mapRefs[C any](config C, to func(reference) string) (C, error) {
 	out, err := clone(config)
-	if err == nil {
-		walkRefs(reflect.ValueOf(&out).Elem(), "", to)
-	}
+	walk := refWalk{writes: true, visit: func(r reference, set func(string)) { set(to(r)) }}
+	walk.value(reflect.ValueOf(&out).Elem(), "")
 	return out, err
 }
 
-// clone copies settings so that nothing is shared.
-func clone[T any](v T) (T, error) {
-	var out T
-	b, err := json.Marshal(v)
-	if err != nil {
-		return out, fmt.Errorf("copy %T: %w", v, err)
-	}
-	if err := json.Unmarshal(b, &out); err != nil {
-		return out, fmt.Errorf("copy %T: %w", v, err)
-	}
-	return out, nil
+// refWalk calls visit for every reference that is set. Only with writes may visit
+// call set.
+type refWalk struct {
+	writes bool
+	visit  func(r reference, set func(string))
 }
 
-func walkRefs(v reflect.Value, path string, to func(reference) string) {
+func (w refWalk) value(v reflect.Value, path string) {
 	if e, ok := reflect.TypeAssert[*schema.Execution](v.Addr()); ok {
-		*e = e.MapRefs(func(p schema.ParamRef) string {
-			if p.Value == "" {
-				return ""
-			}
-			return to(reference{dot(path, "params."+p.Param), p.Kind, p.Value})
-		})
+		w.execution(e, path)
 		return
 	}
 	if part, ok := schema.Variant(v); ok {
-		walkRefs(part, dot(path, "params"), to)
+		w.value(part, dot(path, "params"))
 		return
 	}
 	switch v.Kind() {
 	case reflect.Slice:
+		if !mayRefer(v.Type().Elem()) {
+			return
+		}
 		for i := range v.Len() {
-			walkRefs(v.Index(i), fmt.Sprintf("%s[%d]", path, i), to)
+			w.value(v.Index(i), fmt.Sprintf("%s[%d]", path, i))
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
+			tag := f.Tag.Get("ref")
+			if tag == "" && !mayRefer(f.Type) {
+				continue
+			}
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			mapRef(v.Field(i), refKind(v, f.Tag.Get("ref")), dot(path, name), to)
+			w.field(v.Field(i), refKind(v, tag), dot(path, name))
 		}
 	default:
 	}
+}
+
+// mayRefer reports whether a value of the type can hold references.
+func mayRefer(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Struct:
+		return true
+	case reflect.Slice, reflect.Pointer:
+		return mayRefer(t.Elem())
+	default:
+		return false
+	}
+}
+
+// execution visits what the parameters name.
+func (w refWalk) execution(e *schema.Execution, path string) {
+	if !w.writes {
+		for _, p := range e.Refs() {
+			if p.Value != "" {
+				w.visit(reference{dot(path, "params."+p.Param), p.Kind, p.Value}, nil)
+			}
+		}
+		return
+	}
+	*e = e.MapRefs(func(p schema.ParamRef) string {
+		if p.Value != "" {
+			w.visit(reference{dot(path, "params."+p.Param), p.Kind, p.Value}, func(s string) { p.Value = s })
+		}
+		return p.Value
+	})
 }
 
 // refKind is the kind that a tag says a field refers to: "@type" is the one that
@@ -94,17 +116,17 @@ func refKind(v reflect.Value, tag string) string {
 	return schema.KindOf(v.FieldByName("Type").String())
 }
 
-// mapRef replaces what one field refers to, or looks deeper when it is none.
-func mapRef(v reflect.Value, kind, path string, to func(reference) string) {
+// field visits what one field refers to, or looks deeper when it is none.
+func (w refWalk) field(v reflect.Value, kind, path string) {
 	switch {
 	case kind == "":
-		walkRefs(v, path, to)
+		w.value(v, path)
 	case v.Kind() == reflect.Slice:
 		for i := range v.Len() {
-			mapRef(v.Index(i), kind, fmt.Sprintf("%s[%d]", path, i), to)
+			w.field(v.Index(i), kind, fmt.Sprintf("%s[%d]", path, i))
 		}
 	case v.String() != "":
-		v.SetString(to(reference{path, kind, v.String()}))
+		w.visit(reference{path, kind, v.String()}, v.SetString)
 	}
 }
 

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -26,10 +27,21 @@ type Registry struct {
 
 // Options of a Registry; all are needed.
 type Options struct {
-	Bucket *store.Bucket[json.RawMessage] // bus.BucketResources
+	Bucket Documents // bus.BucketResources
 	Sealer Sealer
 	Now    func() time.Time // the clock of the times stored
 	Log    *slog.Logger
+}
+
+// Documents is where resources are kept: a bucket of core/store, under <kind>/<id>.
+type Documents interface {
+	List(prefix string) []store.Doc[json.RawMessage]
+	// Changes returns another number after every change.
+	Changes() uint64
+	Create(ctx context.Context, key string, v json.RawMessage) (store.Doc[json.RawMessage], error)
+	Update(ctx context.Context, key string, v json.RawMessage, rev uint64) (store.Doc[json.RawMessage], error)
+	Delete(ctx context.Context, key string, rev uint64) error
+	Watch(fn func(store.Change[json.RawMessage])) (stop func())
 }
 
 // Sealer encrypts secret values before they are stored.
@@ -94,15 +106,15 @@ func (g *Registry) resolve(kind, key string) (id string, found, known bool) {
 	if k == nil {
 		return key, false, false
 	}
-	t, err := k.Find(key)
-	return t.ID, err == nil, true
+	t, found := k.lookup(key)
+	return t.ID, found, true
 }
 
 // nameOf returns what to show for a stored reference: its name, or what is
 // stored when nothing has that id (any more).
 func (g *Registry) nameOf(kind, id string) string {
 	if k := g.kind(kind); k != nil {
-		if t, err := k.Find(id); err == nil {
+		if t, ok := k.lookup(id); ok {
 			return t.Name
 		}
 	}
@@ -113,7 +125,11 @@ func (g *Registry) nameOf(kind, id string) string {
 func (g *Registry) referrers(kind, id string) []string {
 	var out []string
 	for _, k := range g.kinds {
-		out = append(out, k.referrers(kind, id)...)
+		for _, h := range k.held() {
+			if h.target.ID != id && h.refersTo(kind, id) {
+				out = append(out, fmt.Sprintf("%s %q", h.target.Kind, h.target.Name))
+			}
+		}
 	}
 	return out
 }

@@ -15,12 +15,43 @@ import (
 // world is a registry of all kinds on a live bus.
 type world struct {
 	*Registry
-	raw        *store.Bucket[json.RawMessage]
-	variables  *Kind[schema.VariableConfig]
-	servers    *Kind[schema.ServerConfig]
-	repos      *Kind[schema.RepoConfig]
-	stacks     *Kind[schema.StackConfig]
-	procedures *Kind[schema.ProcedureConfig]
+	raw *store.Bucket[json.RawMessage]
+	kindsOf
+}
+
+type kindsOf struct {
+	variables   *Kind[schema.VariableConfig]
+	groups      *Kind[schema.UserGroupConfig]
+	servers     *Kind[schema.ServerConfig]
+	swarms      *Kind[schema.SwarmConfig]
+	builders    *Kind[schema.BuilderConfig]
+	repos       *Kind[schema.RepoConfig]
+	builds      *Kind[schema.BuildConfig]
+	stacks      *Kind[schema.StackConfig]
+	deployments *Kind[schema.DeploymentConfig]
+	actions     *Kind[schema.ActionConfig]
+	syncs       *Kind[schema.SyncConfig]
+	alerters    *Kind[schema.AlerterConfig]
+	procedures  *Kind[schema.ProcedureConfig]
+}
+
+// registerAll lists the kinds as core does.
+func registerAll(g *Registry) kindsOf {
+	return kindsOf{
+		variables:   Register(g, "variable", schema.DefaultVariable, Named(schema.VariableName), Flat()),
+		groups:      Register(g, "user_group", schema.DefaultUserGroup, Flat()),
+		servers:     Register(g, "server", schema.DefaultServer),
+		swarms:      Register(g, "swarm", schema.DefaultSwarm),
+		builders:    Register(g, "builder", schema.DefaultBuilder),
+		repos:       Register(g, "repo", schema.DefaultRepo, Named(schema.RepoName)),
+		builds:      Register(g, "build", schema.DefaultBuild, Named(schema.StackName)),
+		stacks:      Register(g, "stack", schema.DefaultStack, Named(schema.StackName)),
+		deployments: Register(g, "deployment", schema.DefaultDeployment, Named(schema.DeploymentName)),
+		actions:     Register(g, "action", schema.DefaultAction),
+		syncs:       Register(g, "resource_sync", schema.DefaultSync),
+		alerters:    Register(g, "alerter", schema.DefaultAlerter),
+		procedures:  Register(g, "procedure", schema.DefaultProcedure),
+	}
 }
 
 func newWorld(t testing.TB) *world {
@@ -35,14 +66,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	g := NewRegistry(Options{Bucket: raw, Sealer: sealer, Now: time.Now, Log: bustest.Log(t)})
-	return &world{
-		Registry: g, raw: raw,
-		variables:  Register(g, "variable", schema.DefaultVariable, Named(schema.VariableName), Flat()),
-		servers:    Register(g, "server", schema.DefaultServer),
-		repos:      Register(g, "repo", schema.DefaultRepo, Named(schema.RepoName)),
-		stacks:     Register(g, "stack", schema.DefaultStack, Named(schema.StackName)),
-		procedures: Register(g, "procedure", schema.DefaultProcedure),
-	}
+	return &world{Registry: g, raw: raw, kindsOf: registerAll(g)}
 }
 
 // clear removes every document.

@@ -9,66 +9,117 @@ import (
 	"strings"
 	"sync"
 
-	"berth/core/store"
 	"berth/schema"
 )
 
-// shelf is the part of the bucket that holds one kind, under <kind>/<id>. It
-// keeps decoded documents by revision, so that reading costs a look-up. What it
-// hands out is shared: nobody may write into it.
+// shelf is the part of the documents that holds one kind, under <kind>/<id>. It
+// keeps decoded documents by revision and an index by id and name, so that reading
+// costs a look-up. What it hands out is shared: nobody may write into it.
 type shelf[C any] struct {
-	kind   string
-	bucket *store.Bucket[json.RawMessage]
-	log    *slog.Logger
+	kind string
+	docs Documents
+	log  *slog.Logger
 
-	mu      sync.Mutex // guards decoded
-	decoded map[string]schema.Resource[C]
+	mu  sync.Mutex // guards now
+	now *contents[C]
 }
 
-func newShelf[C any](kind string, bucket *store.Bucket[json.RawMessage], log *slog.Logger) *shelf[C] {
-	return &shelf[C]{kind: kind, bucket: bucket, log: log, decoded: map[string]schema.Resource[C]{}}
+// contents is what a shelf held at one moment. It is not changed any more.
+type contents[C any] struct {
+	changes uint64
+	byKey   map[string]*held[C]
+	byName  map[string]*held[C]
+	sorted  []*held[C] // by name
+}
+
+// held is a stored resource with what is read from it once per revision.
+type held[C any] struct {
+	r    schema.Resource[C] // as stored: secrets sealed
+	refs []reference
+}
+
+func newShelf[C any](kind string, docs Documents, log *slog.Logger) *shelf[C] {
+	return &shelf[C]{kind: kind, docs: docs, log: log}
 }
 
 func (s *shelf[C]) key(id string) string { return s.kind + "/" + id }
 
+// contents returns what is stored now.
+func (s *shelf[C]) contents() *contents[C] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changes := s.docs.Changes() // before the list: what comes between is seen next time
+	if s.now != nil && s.now.changes == changes {
+		return s.now
+	}
+	docs := s.docs.List(s.kind + "/")
+	next := &contents[C]{
+		changes: changes, byKey: make(map[string]*held[C], len(docs)), byName: make(map[string]*held[C], len(docs)),
+		sorted: make([]*held[C], 0, len(docs)),
+	}
+	for _, d := range docs {
+		h := s.known(d.Key, d.Rev)
+		if h == nil {
+			h = s.decode(d.Key, d.Rev, d.Value)
+		}
+		if h == nil {
+			continue
+		}
+		next.byKey[d.Key], next.byName[h.r.Name] = h, h
+		next.sorted = append(next.sorted, h)
+	}
+	slices.SortFunc(next.sorted, func(a, b *held[C]) int { return strings.Compare(a.r.Name, b.r.Name) })
+	s.now = next
+	return next
+}
+
+// known returns what was decoded of a revision already, or nil.
+func (s *shelf[C]) known(key string, rev uint64) *held[C] {
+	if s.now == nil {
+		return nil
+	}
+	if h := s.now.byKey[key]; h != nil && h.r.Rev == rev {
+		return h
+	}
+	return nil
+}
+
+// decode reads a document. One that does not decode is logged and left out: nil.
+func (s *shelf[C]) decode(key string, rev uint64, doc json.RawMessage) *held[C] {
+	h := &held[C]{}
+	if err := json.Unmarshal(doc, &h.r); err != nil {
+		s.log.Error("a resource does not decode and is left out", "key", key, "rev", rev, "err", err)
+		return nil
+	}
+	h.r.Rev = rev
+	h.refs = refsOf(&h.r.Config)
+	return h
+}
+
 // get returns the resource of that id as stored.
 func (s *shelf[C]) get(id string) (schema.Resource[C], bool) {
-	d, err := s.bucket.Get(s.key(id))
-	if err != nil {
-		return schema.Resource[C]{}, false
+	if h := s.contents().byKey[s.key(id)]; h != nil {
+		return h.r, true
 	}
-	return s.decode(d)
+	return schema.Resource[C]{}, false
+}
+
+// named returns the resource of exactly that name as stored.
+func (s *shelf[C]) named(name string) (schema.Resource[C], bool) {
+	if h := s.contents().byName[name]; h != nil {
+		return h.r, true
+	}
+	return schema.Resource[C]{}, false
 }
 
 // list returns every resource as stored, sorted by name.
 func (s *shelf[C]) list() []schema.Resource[C] {
-	docs := s.bucket.List(s.kind + "/")
-	out := make([]schema.Resource[C], 0, len(docs))
-	for _, d := range docs {
-		if r, ok := s.decode(d); ok {
-			out = append(out, r)
-		}
+	all := s.contents().sorted
+	out := make([]schema.Resource[C], len(all))
+	for i, h := range all {
+		out[i] = h.r
 	}
-	slices.SortFunc(out, func(a, b schema.Resource[C]) int { return strings.Compare(a.Name, b.Name) })
 	return out
-}
-
-// decode reads a document, once per revision. One that does not decode is logged
-// and left out.
-func (s *shelf[C]) decode(d store.Doc[json.RawMessage]) (schema.Resource[C], bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r, ok := s.decoded[d.Key]; ok && r.Rev == d.Rev {
-		return r, true
-	}
-	var r schema.Resource[C]
-	if err := json.Unmarshal(d.Value, &r); err != nil {
-		s.log.Error("a resource does not decode and is left out", "key", d.Key, "rev", d.Rev, "err", err)
-		return r, false
-	}
-	r.Rev = d.Rev
-	s.decoded[d.Key] = r
-	return r, true
 }
 
 // put creates the resource, or updates the revision it was read at.
@@ -77,21 +128,14 @@ func (s *shelf[C]) put(ctx context.Context, r schema.Resource[C]) (rev uint64, e
 	if err != nil {
 		return 0, fmt.Errorf("encode: %w", err)
 	}
-	var d store.Doc[json.RawMessage]
 	if r.Rev == 0 {
-		d, err = s.bucket.Create(ctx, s.key(r.ID), b)
-	} else {
-		d, err = s.bucket.Update(ctx, s.key(r.ID), b, r.Rev)
+		d, err := s.docs.Create(ctx, s.key(r.ID), b)
+		return d.Rev, err
 	}
+	d, err := s.docs.Update(ctx, s.key(r.ID), b, r.Rev)
 	return d.Rev, err
 }
 
 func (s *shelf[C]) remove(ctx context.Context, r schema.Resource[C]) error {
-	if err := s.bucket.Delete(ctx, s.key(r.ID), r.Rev); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.decoded, s.key(r.ID))
-	return nil
+	return s.docs.Delete(ctx, s.key(r.ID), r.Rev)
 }

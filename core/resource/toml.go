@@ -58,6 +58,9 @@ func (e entry) issue(key, text string, warning bool) Issue {
 	return Issue{File: e.doc.name, Line: e.doc.line(path), Key: path, Text: text, Warning: warning}
 }
 
+// line is where the declaration begins.
+func (e entry) line() int { return e.doc.line(e.path) }
+
 // document is a parsed file.
 type document struct {
 	name string

@@ -48,10 +48,11 @@ type Bucket[T any] struct {
 	log  *slog.Logger
 	done chan struct{} // closed when the mirror has ended
 
-	mu     sync.RWMutex // guards what follows
-	docs   map[string]Doc[T]
-	gone   map[string]uint64 // deleted by us, until the watch has seen it
-	sorted []string          // keys in order; nil when it has to be made
+	mu      sync.RWMutex // guards what follows
+	docs    map[string]Doc[T]
+	gone    map[string]uint64 // deleted by us, until the watch has seen it
+	sorted  []string          // keys in order; nil when it has to be made
+	changes uint64            // how often docs changed
 
 	telling  sync.Mutex // guards what follows, and is held while watchers are called
 	watchers map[int]func(Change[T])
@@ -141,6 +142,13 @@ func (b *Bucket[T]) Len() int {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return len(b.docs)
+}
+
+// Changes returns a number that is another one after every change of the mirror.
+func (b *Bucket[T]) Changes() uint64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.changes
 }
 
 // List returns the documents whose key begins with prefix, by key.

@@ -102,12 +102,14 @@ func (b *Bucket[T]) setLocked(d Doc[T]) {
 		b.sorted = nil
 	}
 	b.docs[d.Key] = d
+	b.changes++
 }
 
 func (b *Bucket[T]) removeLocked(key string) {
 	if _, ok := b.docs[key]; ok {
 		delete(b.docs, key)
 		b.sorted = nil
+		b.changes++
 	}
 }
 
