@@ -17,6 +17,7 @@ import (
 
 	"berth/bus"
 	"berth/git"
+	"berth/periphery/build"
 	"berth/periphery/compose"
 	"berth/periphery/docker"
 	"berth/periphery/journal"
@@ -64,6 +65,7 @@ type Agent struct {
 	conn    *bus.Conn
 	engine  *docker.Client
 	deploy  *compose.Deployer
+	builder *build.Builder
 	git     *git.Client
 	journal *journal.Journal
 	digests *secrets.Digester
@@ -145,7 +147,7 @@ func open(cfg Config) (*Agent, error) {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	cfg.Data = dir
-	for _, sub := range []string{"", "repos", "stacks", "journal", "spool"} {
+	for _, sub := range []string{"", "repos", "stacks", "builds", "journal", "spool"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, schema.Errorf(schema.Invalid, "make data folder %s: %v", filepath.Join(dir, sub), errors.Unwrap(err))
 		}
@@ -180,6 +182,7 @@ func (a *Agent) load() (err error) {
 		return err
 	}
 	a.deploy = compose.New(a.engine, []byte(a.digests.Digest([]byte("inputs of deploys"))), a.log)
+	a.builder = build.New(a.engine, a.log)
 	return a.recall()
 }
 

@@ -26,6 +26,7 @@ func (a *Agent) verbList() map[string]verb {
 		schema.RepoSync.Name:     on(schema.RepoSync, a.repoSync, nil),
 		schema.StackUp.Name:      a.apart(on(schema.StackUp, a.stackUp, a.stackLook)),
 		schema.StackDo.Name:      a.apart(on(schema.StackDo, a.stackDo, a.stackDoLook)),
+		schema.BuildRun.Name:     on(schema.BuildRun, a.buildRun, nil),
 		schema.ServiceRun.Name:   on(schema.ServiceRun, a.serviceRun, a.serviceLook),
 		schema.ContainerDo.Name:  on(schema.ContainerDo, a.containerDo, a.containerLook),
 		schema.ContainersDo.Name: on(schema.ContainersDo, a.containersDo, nil),

@@ -92,18 +92,23 @@ func (c BuildConfig) Check() Report {
 	})
 	r.checkEnv("build_args", c.BuildArgs)
 	r.checkEnv("secret_args", c.SecretArgs)
+	if _, err := ParseBuildFlags(c.ExtraArgs); err != nil {
+		r.fail("extra_args", "%s", SafeText(err))
+	}
 	return r
 }
 
 // BuildState is what the last builds left behind: what builds and deployments go on from.
 type BuildState struct {
 	Version Version `json:"version"` // of the newest image
-	Commit  string  `json:"commit,omitempty"`
-	Message string  `json:"message,omitempty"`
-	Image   string  `json:"image,omitempty"`  // its name without a tag, as deployments pull it
-	Digest  string  `json:"digest,omitempty"` // of the pushed manifest, or the id of a local image
-	Run     string  `json:"run,omitempty"`
-	BuiltAt int64   `json:"built_at,omitempty"` // unix ms
-	Server  string  `json:"server,omitempty"`   // id of the server that holds it
-	Pushed  bool    `json:"pushed,omitempty"`
+	// Declared is the version that the settings named when it was built.
+	Declared Version `json:"declared"`
+	Commit   string  `json:"commit,omitempty"`
+	Message  string  `json:"message,omitempty"`
+	Image    string  `json:"image,omitempty"`  // its name without a tag, as deployments pull it
+	Digest   string  `json:"digest,omitempty"` // of the pushed manifest, or the id of a local image
+	Run      string  `json:"run,omitempty"`
+	BuiltAt  int64   `json:"built_at,omitempty"` // unix ms
+	Server   string  `json:"server,omitempty"`   // id of the server that holds it
+	Pushed   bool    `json:"pushed,omitempty"`
 }
