@@ -52,6 +52,10 @@ func actions(d *execution.Deps) []run.Action {
 		stack("PauseStack", "pause", "Pause the containers of a stack."),
 		stack("UnpauseStack", "unpause", "Unpause the containers of a stack."),
 		stack("DestroyStack", "down", "Remove the containers and networks of a stack; volumes stay."),
+		{
+			Name: "RunStackService", Kind: "stack", Param: "stack", Doc: "Run one service of a stack once, in a container of its own.",
+			Params: execution.RunServiceParams{}, Body: d.RunStackService, Queue: queued("stack"),
+		},
 		batch("BatchDeployStack", "stack", "DeployStack", "Deploy every stack that matches a pattern."),
 		batch("BatchDeployStackIfChanged", "stack", "DeployStackIfChanged", "Deploy every stack that matches a pattern and changed."),
 		batch("BatchPullStack", "stack", "PullStack", "Pull the images of every stack that matches a pattern."),

@@ -214,15 +214,19 @@ func OwnContainer(mountinfo string) string {
 	return ""
 }
 
-// ParseSignal returns the name of a signal that ends a container, given by name or
-// as a number in text ("15"); "" is none. Others are Invalid.
-func ParseSignal(s string) (string, error) {
-	names := enumValues("signal")
-	if n := slices.Index([]string{"1", "2", "3", "15"}, s); n >= 0 {
-		return names[n], nil
+// Signal is the name of a signal that ends a container; it reads numbers in text
+// ("15") as well. Empty is none.
+type Signal string
+
+// UnmarshalText reads a signal; others than the four are Invalid.
+func (s *Signal) UnmarshalText(b []byte) error {
+	names, text := enumValues("signal"), string(b)
+	if n := slices.Index([]string{"1", "2", "3", "15"}, text); n >= 0 {
+		text = names[n]
 	}
-	if s != "" && !slices.Contains(names, s) {
-		return "", Errorf(Invalid, "signal %q: it is one of %v%s", s, names, meant(s, names))
+	if text != "" && !slices.Contains(names, text) {
+		return Errorf(Invalid, "signal %q is none of %v%s", text, names, meant(text, names))
 	}
-	return s, nil
+	*s = Signal(text)
+	return nil
 }

@@ -19,10 +19,10 @@ type ContainerParams struct {
 
 // StopContainerParams are the parameters of StopContainer and DestroyContainer.
 type StopContainerParams struct {
-	Server    string `json:"server" doc:"Name or id of the server."`
-	Container string `json:"container" doc:"Name or id of the container."`
-	Signal    string `json:"signal,omitempty" doc:"Signal that is sent instead of the container's own: SIGHUP, SIGINT, SIGQUIT or SIGTERM."`
-	Time      *int   `json:"time,omitempty" doc:"Seconds until the container is killed, instead of its own."`
+	Server    string        `json:"server" doc:"Name or id of the server."`
+	Container string        `json:"container" doc:"Name or id of the container."`
+	Signal    schema.Signal `json:"signal,omitempty" doc:"Signal that is sent instead of the container's own: SIGHUP, SIGINT, SIGQUIT or SIGTERM."`
+	Time      *int          `json:"time,omitempty" doc:"Seconds until the container is killed, instead of its own."`
 }
 
 // ServerParams are the parameters of what is done to all of a server.
@@ -45,16 +45,13 @@ func (d *Deps) Container(verb string) run.Body {
 			return run.Outcome{}, err
 		}
 		name := strings.TrimPrefix(strings.TrimSpace(p.Container), "/")
-		signal, err := schema.ParseSignal(p.Signal)
 		switch {
-		case err != nil:
-			return run.Outcome{}, err
 		case name == "":
 			return run.Outcome{}, schema.Errorf(schema.Invalid, "%s container: name it", verb)
 		case p.Time != nil && *p.Time < 0:
 			return run.Outcome{}, schema.Errorf(schema.Invalid, "%s container %q: time is %d: give seconds, 0 or more", verb, name, *p.Time)
 		}
-		req := schema.ContainerDoReq{Container: name, Verb: verb, Signal: signal, Time: p.Time, Core: ownContainer()}
+		req := schema.ContainerDoReq{Container: name, Verb: verb, Signal: string(p.Signal), Time: p.Time, Core: ownContainer()}
 		doing := fmt.Sprintf("%s container %q", verb, name)
 		return engineStep(ctx, d, r, engineJob[schema.ContainerDoReq]{verb, doing, schema.ContainerDo, req})
 	}
