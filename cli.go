@@ -89,6 +89,7 @@ Serve:
   berth up --data DIR               core and an agent of this machine in one process
   berth core --data DIR             core alone
   berth periphery --core URL …      an agent; "berth server join-token NAME" prints its line
+  berth restore FILE --data DIR     core again, from a backup
 
 Use (once signed in with "berth login URL"):
   berth apply stacks.toml           say what changes, ask, do it
@@ -96,6 +97,7 @@ Use (once signed in with "berth login URL"):
   berth run nightly                 run a procedure and watch
   berth runs                        what happened
   berth execute restart-stack web   everything else that can be executed
+  berth backup FILE                 everything core is built from, encrypted
 
 Exit codes: 0 done · 1 failed · 2 wrong input · 3 not allowed · 4 not found
             5 conflict · 6 not reachable, try again · 7 canceled or superseded`,
@@ -104,13 +106,13 @@ Exit codes: 0 done · 1 failed · 2 wrong input · 3 not allowed · 4 not found
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.AddGroup(&cobra.Group{ID: "serve", Title: "Serve:"}, &cobra.Group{ID: "use", Title: "Use:"})
-	for _, c := range []*cobra.Command{p.upCommand(), p.coreCommand(), p.peripheryCommand()} {
+	for _, c := range []*cobra.Command{p.upCommand(), p.coreCommand(), p.peripheryCommand(), p.restoreCommand()} {
 		c.GroupID = "serve"
 		root.AddCommand(c)
 	}
 	for _, c := range []*cobra.Command{
 		p.loginCommand(), p.applyCommand(), p.listCommand(), p.deployCommand(), p.runCommand(), p.runsCommand(),
-		p.serverCommand(), p.executeCommand(), p.keyCommand(), p.operatorCommand(), p.hooksCommand(),
+		p.serverCommand(), p.executeCommand(), p.keyCommand(), p.operatorCommand(), p.hooksCommand(), p.backupCommand(),
 	} {
 		c.GroupID = "use"
 		p.client.offer(c)
@@ -198,17 +200,19 @@ func (p *program) upCommand() *cobra.Command {
 		Example: "  berth up --data /var/lib/berth\n  BERTH_ADMIN_USERNAME=ada BERTH_ADMIN_PASSWORD_FILE=/run/secrets/ada berth up",
 	}, s, func(ctx context.Context, log *slog.Logger) error {
 		cc.Log, cc.Version, pc.Log, pc.Version = log, version, log, version
+		cc.Effective = s.effective()
 		return runUp(ctx, cc, pc, server)
 	})
 }
 
 func (p *program) coreCommand() *cobra.Command {
 	var cc core.Config
+	s := coreSettings(&cc)
 	return p.serving(&cobra.Command{
 		Use: "core", Short: "Serve core: API, pages, webhooks, and the bus for agents",
 		Example: "  berth core --data /var/lib/berth --listen :9120\n  berth core --tls-cert cert.pem --tls-key key.pem --trusted-proxy 10.0.0.2",
-	}, coreSettings(&cc), func(ctx context.Context, log *slog.Logger) error {
-		cc.Log, cc.Version = log, version
+	}, s, func(ctx context.Context, log *slog.Logger) error {
+		cc.Log, cc.Version, cc.Effective = log, version, s.effective()
 		return core.Run(ctx, cc)
 	})
 }

@@ -31,6 +31,7 @@ type setting struct {
 	env    []string // older names that count too; the first is BERTH_ and the name
 	value  string   // the default, as text; then what was found
 	bool   bool
+	number bool
 	secret bool // NAME_FILE is offered in the help
 	set    func(text string) error
 	from   string // where the value was found, for messages
@@ -59,6 +60,7 @@ type settings struct {
 	list []*setting
 	// tables are keys of the file that hold lists of tables.
 	tables map[string]func(item map[string]any) error
+	found  map[string]any // such keys as the file had them
 }
 
 func (s *settings) add(x *setting) { s.list = append(s.list, x) }
@@ -85,6 +87,18 @@ func (s *settings) flag(to *bool, name, doc string, env ...string) {
 
 func (s *settings) texts(to *[]string, name, doc string, env ...string) {
 	s.add(&setting{name: name, doc: doc, env: env, set: func(v string) error { *to = schema.ParseStrList(v); return nil }})
+}
+
+func (s *settings) number(to *int, name string, def int, doc string, env ...string) {
+	*to = def
+	s.add(&setting{name: name, doc: doc, env: env, value: strconv.Itoa(def), number: true, set: func(v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 {
+			return errors.New("want a number of at least 1")
+		}
+		*to = n
+		return nil
+	}})
 }
 
 // duration reads "always" as 0.
@@ -190,6 +204,11 @@ func (s *setting) find(env func(string) string, file *configFile) error {
 		s.value = v
 	case bool:
 		s.value = strconv.FormatBool(v)
+	case int64:
+		if !s.number {
+			return schema.Errorf(schema.Invalid, "%s: want a text, have %v", s.from, v)
+		}
+		s.value = strconv.FormatInt(v, 10)
 	case []any:
 		var items []string
 		for _, i := range v {
@@ -302,6 +321,10 @@ func (s *settings) readFile(f *configFile) error {
 		if !ok {
 			return schema.Errorf(schema.Invalid, "%s: want [[%s]] tables", f.at(key), key)
 		}
+		if s.found == nil {
+			s.found = map[string]any{}
+		}
+		s.found[key] = list
 		for _, item := range list {
 			m, ok := item.(map[string]any)
 			if !ok {

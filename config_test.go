@@ -72,7 +72,7 @@ accounts = [{ username = "ada", token = "t0ken" }]
 		t.Fatal(err)
 	}
 	want := core.Config{
-		Data: "/var/lib/berth", Listen: ":3", Title: "from the environment", Sync: 100 * time.Millisecond, AllowPlaintext: true,
+		Data: "/var/lib/berth", Listen: ":3", Title: "from the environment", Sync: 100 * time.Millisecond, AllowPlaintext: true, Backup: core.Backups{Keep: 14},
 		WebhookSecret: "from a secret's file", AdminUsername: "ada",
 		Proxies:  []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		Accounts: core.Accounts{Git: []core.Account{{Provider: "git.example", Username: "ada", Token: "t0ken", HTTP: true}}},
@@ -152,5 +152,38 @@ func TestKomodosOwnConfigIsRead(t *testing.T) {
 	a, err := p.account()
 	if err != nil || a.Host != "https://komodo.lan" || a.Key != "K_x_K" || a.Secret != "S_x_S" {
 		t.Errorf("%+v %v", a, err)
+	}
+}
+
+// What a backup keeps of the configuration is read again as it was.
+func TestEffectiveConfiguration(t *testing.T) {
+	file := write(t, "berth.toml", "title = \"a \\\"title\\\" \\u0001\"\ntrusted_proxy = [\"10.0.0.0/8\", \"192.0.2.1\"]\nbackup_keep = 3\nallow_plaintext = true\n"+
+		"[[git_provider]]\ndomain = \"git.example\"\naccounts = [{ username = \"ada\", token = \"t0ken\" }]\n")
+	load := func(file string, args, kv []string) (core.Config, []byte) {
+		t.Helper()
+		var c core.Config
+		s := coreSettings(&c)
+		fs := pflag.NewFlagSet("core", pflag.ContinueOnError)
+		s.flags(fs)
+		if err := fs.Parse(append(args, "--config", file)); err != nil {
+			t.Fatal(err)
+		}
+		env, environ := envOf(append(kv, "HOME=/nonexistent")...)
+		if err := s.load(fs, env, environ); err != nil {
+			t.Fatal(err)
+		}
+		return c, s.effective()
+	}
+	c, text := load(file, []string{"--listen", ":3", "--data", "/old"}, []string{"BERTH_WEBHOOK_SECRET=a secret", "BERTH_ADMIN_PASSWORD=not this"})
+	if strings.Contains(string(text), "not this") || strings.Contains(string(text), "/old") {
+		t.Errorf("it holds what a restored core must not get:\n%s", text)
+	}
+	again, same := load(write(t, "restored.toml", string(text)), []string{"--data", "/new"}, nil)
+	c.Data, c.AdminPassword = "/new", ""
+	if diff := cmp.Diff(c, again, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Errorf("-was +restored: %s\n%s", diff, text)
+	}
+	if string(same) != string(text) {
+		t.Errorf("written again it differs:\n%s\n%s", text, same)
 	}
 }

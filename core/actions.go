@@ -92,6 +92,8 @@ func actions(d *execution.Deps) []run.Action {
 		remove("DeleteNetwork", schema.EngineNetworks, "Remove a network that nothing uses."),
 		remove("DeleteImage", schema.EngineImages, "Remove an image that no container uses."),
 		remove("DeleteVolume", schema.EngineVolumes, "Remove a volume that no container uses, with its data."),
+		{Name: "BackupCoreDatabase", Doc: "Write an encrypted backup of core into its folder of backups, and read it back.", Params: noParams{}, Body: d.BackupCore, Queue: coreQueue},
+		{Name: "ClearRepoCache", Doc: "Empty core's cache of repositories; it fills itself again.", Params: noParams{}, Body: d.ClearRepos, Queue: coreQueue},
 		{Name: "Sleep", Doc: "Wait.", Params: sleepParams{}, Body: sleep},
 	}
 }
@@ -100,6 +102,11 @@ func actions(d *execution.Deps) []run.Action {
 func queued(kind string) func(schema.Target) string {
 	return func(t schema.Target) string { return kind + ":" + t.ID }
 }
+
+// coreQueue is the one queue of what is done to core itself.
+func coreQueue(schema.Target) string { return "core" }
+
+type noParams struct{}
 
 type cancelParams struct {
 	Procedure string `json:"procedure" doc:"Name or id of the procedure."`

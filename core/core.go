@@ -17,6 +17,7 @@ import (
 	"berth/bus"
 	"berth/bus/hub"
 	"berth/core/access"
+	"berth/core/backup"
 	"berth/core/execution"
 	"berth/core/monitor"
 	"berth/core/resource"
@@ -47,6 +48,8 @@ type Config struct {
 	AdminPassword  string
 	Title          string
 	Accounts       Accounts
+	Backup         Backups
+	Effective      []byte // this configuration as a file, for backups; it holds secrets
 	Version        string
 	Log            *slog.Logger
 	// Ready, if set, is called when core serves.
@@ -95,6 +98,7 @@ type core struct {
 	webhooks   *webhook.Handler
 	changes    *changes
 	tls        *identity
+	backups    *backup.Source
 }
 
 // Run serves until ctx ends. It fails when the data folder or the port cannot be
@@ -121,6 +125,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer c.hub.Close()
 	c.conn = c.hub.Conn()
+	c.openBackup()
 	// What the parts below live on ends before the hub does.
 	parts, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -175,7 +180,7 @@ func (c *core) openEngine(ctx context.Context) error {
 	c.monitor = monitor.New(c.changes.announce)
 	c.engine = run.New(run.Config{
 		Conn: c.conn, States: states, Meta: meta, Leases: leases, Log: c.cfg.Log,
-		Actions: actions(&execution.Deps{Stacks: stacks{c}, Resources: c}),
+		Actions: actions(&execution.Deps{Stacks: stacks{c}, Resources: c, Maintenance: maintenance{c}}),
 		Resolve: c.resolve, Online: c.online,
 	})
 	return nil

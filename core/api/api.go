@@ -29,6 +29,8 @@ type Deps struct {
 	StackLog func(ctx context.Context, server string, req schema.StackLogReq) (schema.StackLogResp, error)
 	// Refresh looks up again what a stack's sources stand at; may be nil.
 	Refresh func(ctx context.Context, stack string) error
+	// Maintenance is what is done to core itself.
+	Maintenance Maintenance
 
 	Title     string // of this installation
 	Version   string
@@ -131,5 +133,5 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTT
 
 // Routes are the patterns to mount the API at.
 func Routes() []string {
-	return []string{"/read", "/read/", "/write", "/write/", "/execute", "/execute/", "/auth/", "/user", "/version", "/docs", "/docs/", "/stream/"}
+	return []string{"/read", "/read/", "/write", "/write/", "/execute", "/execute/", "/auth/", "/user", "/version", "/docs", "/docs/", "/stream/", "/backup"}
 }

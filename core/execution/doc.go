@@ -32,6 +32,8 @@ type Resources interface {
 
 // Deps is what the actions need.
 type Deps struct {
+	Maintenance Maintenance
+
 	Stacks    Stacks
 	Resources Resources
 }
