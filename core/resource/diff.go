@@ -177,7 +177,7 @@ func (x *proposed[C]) reason(s Scope, op string, fields []FieldChange) string {
 	var parts []string
 	for i, f := range fields {
 		if i == named {
-			parts = append(parts, fmt.Sprintf("%d more", len(fields)-named))
+			parts = append(parts, fmt.Sprintf("and %d more", len(fields)-named))
 			break
 		}
 		parts = append(parts, f.String())

@@ -28,15 +28,12 @@ type Issue struct {
 
 // String returns the issue as compilers write it: file:line: key: text.
 func (i Issue) String() string {
-	var b strings.Builder
-	b.WriteString(i.File)
+	at := i.File
 	if i.Line > 0 {
-		fmt.Fprintf(&b, ":%d", i.Line)
+		at += fmt.Sprintf(":%d", i.Line)
 	}
-	if i.Key != "" {
-		b.WriteString(": " + i.Key)
-	}
-	return b.String() + ": " + i.Text
+	parts := slices.DeleteFunc([]string{at, i.Key, i.Text}, func(s string) bool { return s == "" })
+	return strings.Join(parts, ": ")
 }
 
 // Limits of what is read.
