@@ -48,7 +48,7 @@ func (d *deployment) decide(ctx context.Context) (plan *compose.Plan, done bool,
 // first.
 func (d *deployment) load(ctx context.Context) (*compose.Plan, error) {
 	d.spec.Before = d.intend
-	plan, err := d.a.deploy.Load(ctx, d.spec)
+	plan, err := d.read(ctx)
 	if err == nil || d.req.Config.PreDeploy.Command == "" {
 		return plan, err
 	}
@@ -57,7 +57,16 @@ func (d *deployment) load(ctx context.Context) (*compose.Plan, error) {
 		return nil, herr
 	}
 	d.ranFirst = true
-	return d.a.deploy.Load(ctx, d.spec)
+	return d.read(ctx)
+}
+
+// read reads the project's files and warns of what stands in them.
+func (d *deployment) read(ctx context.Context) (*compose.Plan, error) {
+	plan, err := d.a.deploy.Load(ctx, d.spec)
+	if err == nil {
+		d.pointOut(plan.Warnings()...)
+	}
+	return plan, err
 }
 
 func (d *deployment) compare(ctx context.Context, plan *compose.Plan) (unchanged bool, err error) {
@@ -98,7 +107,7 @@ func (d *deployment) up(ctx context.Context, plan *compose.Plan) error {
 		}
 		d.spec.Pull = d.spec.Pull && !d.req.IfChanged // it is done
 		var err error
-		if plan, err = d.a.deploy.Load(ctx, d.spec); err != nil { // it may have changed the files
+		if plan, err = d.read(ctx); err != nil { // it may have changed the files
 			return err
 		}
 	}
@@ -119,10 +128,23 @@ func (d *deployment) up(ctx context.Context, plan *compose.Plan) error {
 	return d.hook(ctx, "post_deploy", cfg.PostDeploy)
 }
 
-// warn adds to what the answer warns of.
+// warn adds to what the answer warns of, each thing once.
 func (d *deployment) warn(texts ...string) {
 	for _, text := range texts {
-		d.resp.Warnings = append(d.resp.Warnings, d.job.mask.Mask(text))
+		if text = d.job.mask.Mask(text); !slices.Contains(d.resp.Warnings, text) {
+			d.resp.Warnings = append(d.resp.Warnings, text)
+		}
+	}
+}
+
+// pointOut warns of what the settings or files say, in the output as well, where it
+// is to be seen when the deploy fails of it.
+func (d *deployment) pointOut(texts ...string) {
+	for _, text := range texts {
+		if !slices.Contains(d.resp.Warnings, d.job.mask.Mask(text)) {
+			d.job.line("warning: %s", text)
+			d.warn(text)
+		}
 	}
 }
 
@@ -212,7 +234,7 @@ func (a *Agent) stackPull(ctx context.Context, j *Job, req schema.StackDoReq) (s
 	if err := d.prepare(ctx); err != nil {
 		return schema.StackDoResp{}, err
 	}
-	plan, err := d.a.deploy.Load(ctx, d.spec)
+	plan, err := d.read(ctx)
 	if err != nil {
 		return schema.StackDoResp{}, err
 	}

@@ -124,6 +124,11 @@ func (d *deployment) secrets(ctx context.Context) error {
 				content.Plain = slices.Concat(old, []byte("\n"), content.Plain)
 			}
 			d.keep(target, content.Plain)
+			if slices.Contains(d.composeFiles(), target) {
+				for _, v := range content.Values {
+					d.conceal("$"+v.Name, v.Value)
+				}
+			}
 			d.job.line("decrypted %s in memory", d.short(f.Path))
 		}
 		if len(files) == 1 {
@@ -206,6 +211,7 @@ func (d *deployment) wrapper() error {
 		key, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "=")
 		if ok && !strings.HasPrefix(key, "#") {
 			d.spec.Environment[key] = value
+			d.conceal("$"+key, value)
 		}
 	}
 	return nil

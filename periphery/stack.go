@@ -34,6 +34,7 @@ func (d *deployment) prepare(ctx context.Context) error {
 	if d.know, err = d.job.learn(ctx, d.texts(), d.needs()); err != nil {
 		return err
 	}
+	d.unknown()
 	if err := d.source(ctx); err != nil {
 		return err
 	}
@@ -49,18 +50,54 @@ func (d *deployment) prepare(ctx context.Context) error {
 	return d.wrapper()
 }
 
-// texts are the fields in which variables are replaced (reference: resources.md
+// fieldText is a setting's text.
+type fieldText struct{ field, text string }
+
+// fields are the fields in which variables are replaced (reference: resources.md
 // §4.3).
-func (d *deployment) texts() []string {
-	var out []string
+func (d *deployment) fields() []fieldText {
+	var out []fieldText
 	if c := d.req.Config; !c.SkipSecretInterp {
-		out = append(out, string(c.FileContents), string(c.Environment), string(c.PreDeploy.Command), string(c.PostDeploy.Command), c.ComposeCmdWrapper)
-		out = append(append(out, c.ExtraArgs...), c.BuildExtraArgs...)
+		out = []fieldText{
+			{"file_contents", string(c.FileContents)},
+			{"environment", string(c.Environment)},
+			{"pre_deploy", string(c.PreDeploy.Command)},
+			{"post_deploy", string(c.PostDeploy.Command)},
+			{"compose_cmd_wrapper", strings.ReplaceAll(c.ComposeCmdWrapper, "[[COMPOSE_COMMAND]]", "")}, // no variable
+			{"extra_args", strings.Join(c.ExtraArgs, "\n")},
+			{"build_extra_args", strings.Join(c.BuildExtraArgs, "\n")},
+		}
 	}
-	if d.req.Repo != nil {
-		out = append(out, repoTexts(*d.req.Repo)...)
+	if r := d.req.Repo; r != nil {
+		for _, text := range repoTexts(*r) {
+			out = append(out, fieldText{"repo " + r.Name, text})
+		}
 	}
 	return out
+}
+
+func (d *deployment) texts() []string {
+	var out []string
+	for _, f := range d.fields() {
+		out = append(out, f.text)
+	}
+	return out
+}
+
+// unknown warns of variables that do not exist: that their names are left in the
+// texts is Komodo's way.
+func (d *deployment) unknown() {
+	for _, f := range d.fields() {
+		names, err := schema.Placeholders(f.text)
+		if err != nil {
+			continue // learn has refused it
+		}
+		for _, name := range names {
+			if _, ok := d.know.Variables[name]; !ok {
+				d.pointOut(fmt.Sprintf("`[[%s]]` in %s: no variable of that name; it is left as it stands", name, f.field))
+			}
+		}
+	}
 }
 
 func (d *deployment) needs() needs {
@@ -189,6 +226,14 @@ func (d *deployment) keep(path string, data []byte) {
 	d.spec.Memory[filepath.Clean(path)] = data
 }
 
+// conceal keeps pieces of a value out of what compose says of its files.
+func (d *deployment) conceal(name, value string) {
+	if d.spec.Secrets == nil {
+		d.spec.Secrets = map[string]string{}
+	}
+	d.spec.Secrets[name] = value
+}
+
 // settings turns the stack's settings into what compose needs.
 func (d *deployment) settings() error {
 	c, s := d.req.Config, &d.spec
@@ -200,6 +245,11 @@ func (d *deployment) settings() error {
 		s.Last = inputs(last.Inputs)
 		if last.Project != s.Project {
 			s.DeployedProject = last.Project
+		}
+	}
+	for name, v := range d.know.Variables {
+		if v.Secret {
+			d.conceal("[["+name+"]]", v.Value)
 		}
 	}
 	for _, t := range d.know.Registry {

@@ -259,9 +259,9 @@ func TestSops(t *testing.T) {
 	s.fails(schema.NotFound, ".sops.env", "no age key on this host")
 	s.a.useKey() // counts without a restart
 	s.req.Config.PreDeploy.Command = "sops-decrypt.sh"
-	id, _, problem := s.try()
-	if problem != nil {
-		t.Fatal(problem.Text)
+	resp := s.up()
+	if len(resp.Warnings) != 1 || !strings.Contains(resp.Warnings[0], "`DB_PASS` in .env: ") || strings.Contains(resp.Warnings[0], "with\"") {
+		t.Errorf("warnings = %q", resp.Warnings) // of the $ in the value
 	}
 	const secret = "p@ss word"
 	if got := s.log("web"); !strings.Contains(got, "DB_USER=app\n") || !strings.Contains(got, "DB_PASS="+secret) {
@@ -275,7 +275,7 @@ func TestSops(t *testing.T) {
 	leak := filepath.Join(t.TempDir(), "leak")
 	write(t, leak, secret+"$with\"quotes'and=eq")
 	s.req.Config.PreDeploy.Command = schema.FileText("/usr/local/bin/sops-decrypt.sh && echo ran > ran\ncat " + leak)
-	id, _, problem = s.try()
+	id, _, problem := s.try()
 	if problem != nil || read(t, s.dir("ran")) != "ran\n" {
 		t.Fatalf("%+v %q", problem, read(t, s.dir("ran")))
 	}
@@ -301,6 +301,41 @@ func TestComposeWrapper(t *testing.T) {
 	s.up()
 	if got := s.log("web"); !strings.Contains(got, "DB_USER=app\nDB_PASS=p@ss word$with\"quotes'and=eq\n") {
 		t.Error(got)
+	}
+}
+
+func TestUnknownVariables(t *testing.T) {
+	s := newStack(t)
+	s.onHost(map[string]string{"compose.yaml": shows("A")})
+	s.vars["KNOWN"] = schema.VariableValue{Value: "yes"}
+	s.req.Config.Environment = "A=[[NOPE]] [[KNOWN]]\n"
+	want := []string{"`[[NOPE]]` in environment: no variable of that name; it is left as it stands"}
+	resp := s.up()
+	if d := cmp.Diff(want, resp.Warnings); d != "" {
+		t.Error(d)
+	}
+	if got := s.log("web"); !strings.Contains(got, "A=[[NOPE]] yes\n") {
+		t.Error(got)
+	}
+}
+
+// What compose quotes of a value in part is a secret's part, which is not told.
+func TestSecretThatIsNotRight(t *testing.T) {
+	s := newStack(t)
+	const piece = "kanaria"
+	s.vars["PORTS"] = schema.VariableValue{Value: "80:" + piece + ":tcp", Secret: true}
+	s.req.Config.FileContents = `services: { web: { image: "berthtest/app:1", ports: [ "[[PORTS]]" ] } }`
+	id, _, problem := s.try()
+	if problem == nil || problem.Code != schema.Invalid || !strings.Contains(problem.Text, "services.web.ports[0]") || !strings.Contains(problem.Text, "[[PORTS]]") {
+		t.Errorf("%+v", problem)
+	}
+	s.req.Config.FileContents, s.req.Config.Environment = `services: { web: { image: "berthtest/app:1", ports: [ "${MAPPING}" ] } }`, "MAPPING=[[PORTS]]"
+	id2, _, problem2 := s.try()
+	if problem2 == nil || !strings.Contains(problem2.Text, "services.web.ports[0]") {
+		t.Errorf("%+v", problem2)
+	}
+	if all := s.text(id) + s.text(id2) + problem.Text + problem2.Text; strings.Contains(all, piece) {
+		t.Errorf("a piece of the secret is told: %s", all)
 	}
 }
 

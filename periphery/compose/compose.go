@@ -22,6 +22,7 @@ import (
 	"encoding/hex"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/docker/cli/cli/command"
@@ -93,6 +94,10 @@ type Spec struct {
 	// read that path: --env-file, env_file, the file of a secret or config, and a
 	// bind mount of that very file.
 	Memory map[string][]byte
+	// Secrets are the values of which no error of Load may tell a part, by the names
+	// it gives them, for instance "[[TOKEN]]". The variables of env files in Memory
+	// are secret without being named here.
+	Secrets map[string]string
 	// Tracked says which files below a bind mount are the stack's own, such as those
 	// git tracks; others are the containers' data. Nil takes what is mounted
 	// read-only below Dir for the stack's own.
@@ -128,6 +133,8 @@ type Spec struct {
 	// Last are the inputs of the last success, by service: how containers that
 	// Berth did not create are judged. Nil adopts them as they are.
 	Last map[string]Inputs
+
+	override map[string]string // of variables for interpolation, over all else: see conceal
 }
 
 // session is one use of the SDK, with its own receiver of events. Making one
@@ -209,7 +216,11 @@ type warnings struct{ log *slog.Logger }
 func (warnings) Levels() []logrus.Level { return logrus.AllLevels[:logrus.InfoLevel+1] }
 
 func (w warnings) Fire(e *logrus.Entry) error {
-	w.log.Debug("compose says", "text", e.Message, "level", e.Level.String())
+	text := e.Message
+	if strings.Contains(text, "variable is not set") {
+		text = "a variable is not set" // its name may be a piece of a secret with a $ in it
+	}
+	w.log.Debug("compose says", "text", text, "level", e.Level.String())
 	return nil
 }
 

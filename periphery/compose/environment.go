@@ -2,6 +2,7 @@ package compose
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -18,8 +19,9 @@ import (
 const memorySecret = "BERTH_MEMORY"
 
 // environment gathers the variables for interpolation: env files in order, later
-// ones winning, then Environment. Of the process's own it has only PWD.
-func (s Spec) environment(home string) (types.Mapping, error) {
+// ones winning, then Environment. Of the process's own it has only PWD. What is to
+// be said of the files is returned, too.
+func (s Spec) environment(home string) (types.Mapping, []string, error) {
 	files := s.EnvFiles
 	if len(files) == 0 {
 		if path := filepath.Join(home, ".env"); s.exists(path) {
@@ -29,6 +31,7 @@ func (s Spec) environment(home string) (types.Mapping, error) {
 	fixed := types.Mapping{"PWD": s.Dir}
 	maps.Copy(fixed, s.Environment)
 	env := types.Mapping{}
+	var warnings []string
 	lookup := func(k string) (string, bool) {
 		if v, ok := fixed[k]; ok {
 			return v, true
@@ -39,18 +42,55 @@ func (s Spec) environment(home string) (types.Mapping, error) {
 	for _, name := range files {
 		text, err := s.readFile(name)
 		if err != nil {
-			return nil, schema.Wrap(schema.NotFound, err, "read env file %s: %s", name, reason(err, s.Dir))
+			return nil, nil, schema.Wrap(schema.NotFound, err, "read env file %s: %s", name, reason(err, s.Dir))
 		}
 		vars, err := dotenv.ParseWithLookup(bytes.NewReader(text), lookup)
 		if err != nil {
-			return nil, schema.Wrap(schema.Invalid, err, "read env file %s: %s", name, s.safe(name, err))
+			return nil, nil, schema.Wrap(schema.Invalid, err, "read env file %s: %s", name, s.safe(name, err))
 		}
+		warnings = append(warnings, s.blanked(s.path(name), lookup)...)
 		maps.Copy(env, vars)
 	}
 	maps.Copy(env, fixed)
+	maps.Copy(env, s.override)
 	// It would change the names of all projects of this process.
 	delete(env, "COMPOSE_COMPATIBILITY")
-	return env, nil
+	return env, warnings, nil
+}
+
+// blanked warns of secrets from which a piece is lost, because a $ in them is the
+// start of a variable to Compose, and there is no such variable. The variable's
+// name is a piece of the secret.
+func (s Spec) blanked(path string, lookup dotenv.LookupFn) []string {
+	const gone = "\x00gone\x00"
+	text, secret := s.Memory[path]
+	if !secret {
+		return nil
+	}
+	vars, err := dotenv.ParseWithLookup(bytes.NewReader(text), lookup)
+	if err != nil {
+		return nil // said elsewhere
+	}
+	shown, err := dotenv.ParseWithLookup(bytes.NewReader(text), func(k string) (string, bool) {
+		if v, ok := lookup(k); ok {
+			return v, true
+		}
+		if v, ok := vars[k]; ok {
+			return v, true
+		}
+		return gone, true
+	})
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, key := range sorted(vars) {
+		if v := shown[key]; strings.Contains(v, gone) && strings.ReplaceAll(v, gone, "") == vars[key] {
+			out = append(out, fmt.Sprintf("`%s` in %s: Compose takes a $ in its value for the start of a variable, there is none of that name, and so a piece of the value is missing; "+
+				"put the value between single quotes, or write $$ for each $", key, s.short(path)))
+		}
+	}
+	return out
 }
 
 // safe is the parser's complaint about an env file, which quotes the line it
@@ -82,8 +122,8 @@ func (s Spec) readFile(name string) ([]byte, error) {
 
 // resolveEnvironment reads the env_file entries of all services, from memory where
 // they are there, and drops them: the CLI's hash of a service does not know them
-// either.
-func (s Spec) resolveEnvironment(p *types.Project) (*types.Project, error) {
+// either. It returns what is to be said of the files.
+func (s Spec) resolveEnvironment(p *types.Project) (warnings []string, err error) {
 	for name, service := range p.Services {
 		service.Environment = service.Environment.Resolve(p.Environment.Resolve)
 		env := service.Environment.ToMapping()
@@ -100,19 +140,32 @@ func (s Spec) resolveEnvironment(p *types.Project) (*types.Project, error) {
 			if !s.exists(f.Path) && !bool(f.Required) {
 				continue
 			}
-			text, err := s.readFile(f.Path)
+			more, err := s.readEnvFile(name, f, env, lookup)
 			if err != nil {
-				return nil, schema.Wrap(schema.NotFound, err, "read env_file %s of service %q: %s", s.short(f.Path), name, reason(err, filepath.Dir(f.Path)))
+				return nil, err
 			}
-			if err := dotenv.ParseWithFormat(bytes.NewReader(text), f.Path, env, lookup, f.Format); err != nil {
-				return nil, schema.Wrap(schema.Invalid, err, "read env_file %s of service %q: %s", s.short(f.Path), name, s.safe(f.Path, err))
-			}
+			warnings = append(warnings, more...)
 		}
 		service.Environment = env.ToMappingWithEquals().OverrideBy(service.Environment)
 		service.EnvFiles = nil
 		p.Services[name] = service
 	}
-	return p, nil
+	return warnings, nil
+}
+
+// readEnvFile adds the variables of a service's env_file to env.
+func (s Spec) readEnvFile(service string, f types.EnvFile, env types.Mapping, lookup dotenv.LookupFn) (warnings []string, err error) {
+	text, err := s.readFile(f.Path)
+	if err != nil {
+		return nil, schema.Wrap(schema.NotFound, err, "read env_file %s of service %q: %s", s.short(f.Path), service, reason(err, filepath.Dir(f.Path)))
+	}
+	if err := dotenv.ParseWithFormat(bytes.NewReader(text), f.Path, env, lookup, f.Format); err != nil {
+		return nil, schema.Wrap(schema.Invalid, err, "read env_file %s of service %q: %s", s.short(f.Path), service, s.safe(f.Path, err))
+	}
+	if f.Format != "" {
+		return nil, nil // read as it stands
+	}
+	return s.blanked(f.Path, lookup), nil
 }
 
 // short is a path as the user wrote it: relative to the run directory where it is

@@ -29,14 +29,28 @@ type Plan struct {
 	known   map[string]bool // every service of the files, selected or not
 	targets []string        // services the deploy names; the others are their dependencies
 	pulled  bool
-	built   map[string]bool // images built by this plan
+
+	warnings []string
+	built    map[string]bool // images built by this plan
 }
 
 // Load reads a project's files without touching the engine. Errors in the files
 // are schema.Invalid with file and place, a missing file is schema.NotFound, and
 // what Berth does not do (remote includes, providers, models, options of `up` that
-// need a terminal) is schema.Unsupported or schema.Invalid by name.
+// need a terminal) is schema.Unsupported or schema.Invalid by name. No error tells
+// a part of a secret.
 func (d *Deployer) Load(ctx context.Context, s Spec) (*Plan, error) {
+	p, err := d.load(ctx, s)
+	if err == nil || ctx.Err() != nil {
+		return p, err
+	}
+	return nil, s.conceal(ctx, err, func(s Spec) error {
+		_, err := d.load(ctx, s)
+		return err
+	})
+}
+
+func (d *Deployer) load(ctx context.Context, s Spec) (*Plan, error) {
 	p := &Plan{d: d, spec: s, known: map[string]bool{}, built: map[string]bool{}}
 	var err error
 	if p.flags, err = parseUp(s.ExtraArgs); err != nil {
@@ -54,7 +68,7 @@ func (d *Deployer) Load(ctx context.Context, s Spec) (*Plan, error) {
 	}
 	// As the CLI does: the folder of the first file is where relative paths start.
 	home := filepath.Dir(files[0].Filename)
-	env, err := s.environment(home)
+	env, warnings, err := s.environment(home)
 	if err != nil {
 		return nil, err
 	}
@@ -65,9 +79,11 @@ func (d *Deployer) Load(ctx context.Context, s Spec) (*Plan, error) {
 	if err := refuse(project); err != nil {
 		return nil, err
 	}
-	if project, err = s.resolveEnvironment(project); err != nil {
+	more, err := s.resolveEnvironment(project)
+	if err != nil {
 		return nil, err
 	}
+	p.warnings = slices.Compact(slices.Sorted(slices.Values(append(warnings, more...))))
 	for name := range project.AllServices() {
 		p.known[name] = true
 	}
@@ -76,6 +92,9 @@ func (d *Deployer) Load(ctx context.Context, s Spec) (*Plan, error) {
 
 // Project returns the name of the project.
 func (p *Plan) Project() string { return p.project.Name }
+
+// Warnings returns what is to be said of the files, though they can be used.
+func (p *Plan) Warnings() []string { return p.warnings }
 
 // Services returns the names of the services that the plan brings up, sorted.
 func (p *Plan) Services() []string { return p.project.ServiceNames() }

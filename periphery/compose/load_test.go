@@ -151,3 +151,18 @@ func TestLoadRefuses(t *testing.T) {
 		})
 	}
 }
+
+// A secret with a $ in it loses what follows; the user is told, but not what.
+func TestLoadWarnsOfBlankedSecrets(t *testing.T) {
+	p, err := load(t, map[string]string{"compose.yaml": "services: { a: { image: x, env_file: [ a.env, .env ] } }"}, func(s *compose.Spec) {
+		s.Environment = map[string]string{"GIVEN": "1"}
+		s.Memory = map[string][]byte{s.Dir + "/.env": []byte("USER=ada\nURL=pg://$USER/${GIVEN}/${NAME:-x}\nPASS=one$canary\nQUOTED='one$canary'\nTWICE=one$$canary\nLONG=\"a${canary}b\"\n"), s.Dir + "/a.env": []byte("A=1$canary\nB=$USER\n")}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(p.Warnings(), "\n")
+	if len(p.Warnings()) != 3 || !strings.Contains(all, "`A` in a.env: ") || !strings.Contains(all, "`LONG` in .env: ") || !strings.Contains(all, "`PASS` in .env: ") || strings.Contains(all, "canary") {
+		t.Errorf("warnings = %s", all)
+	}
+}
