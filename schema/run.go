@@ -55,7 +55,8 @@ type Cause struct {
 	Repo     string `json:"repo,omitempty"`   // "namespace/name" of the push
 	Commit   string `json:"commit,omitempty"` // newest commit of the push
 	Message  string `json:"message,omitempty"`
-	By       string `json:"by,omitempty"` // who pushed
+	By       string `json:"by,omitempty"`  // who pushed
+	Due      int64  `json:"due,omitempty"` // unix ms: the time of the schedule
 }
 
 // Decision is what was decided for a target, and why. Every target of a run gets
