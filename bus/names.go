@@ -38,6 +38,7 @@ const (
 	BucketAlerts    = "ALERTS"     // what people should know
 	BucketOutbox    = "OUTBOX"     // alerts on their way: <alert>/<alerter>
 	BucketRepos     = "REPOS"      // what the last pull of a repo left behind
+	BucketBuilds    = "BUILDS"     // what the last good build left behind
 	BucketLease     = "LEASE"      // who works on what, with a TTL
 	BucketCounters  = "COUNTERS"   // run numbers
 )

@@ -65,6 +65,18 @@ func actions(d *execution.Deps) []run.Action {
 		batch("BatchPullRepo", "repo", "PullRepo", "Pull every repo that matches a pattern."),
 		batch("BatchCloneRepo", "repo", "CloneRepo", "Clone every repo that matches a pattern afresh."),
 		{
+			Name: "BuildRepo", Kind: "repo", Param: "repo", Doc: "Clone a repo afresh on its builder and run its commands there.",
+			Params: execution.RepoParams{}, Body: d.BuildRepo, Queue: queued("repo-build"), Supersede: true,
+		},
+		batch("BatchBuildRepo", "repo", "BuildRepo", "Run every repo that matches a pattern on its builder."),
+		{Name: "CancelRepoBuild", Kind: "repo", Param: "repo", Doc: "End the builds of a repo that go on.", Params: execution.RepoParams{}, Body: d.Cancel("repo", "BuildRepo")},
+		{
+			Name: "RunBuild", Kind: "build", Param: "build", Doc: "Build an image and push it.",
+			Params: execution.BuildParams{}, Body: d.RunBuild, Queue: queued("build"), Supersede: true, Preempts: pushed,
+		},
+		batch("BatchRunBuild", "build", "RunBuild", "Build every image that matches a pattern."),
+		{Name: "CancelBuild", Kind: "build", Param: "build", Doc: "End the runs of a build that go on.", Params: execution.BuildParams{}, Body: d.Cancel("build", "RunBuild")},
+		{
 			Name: "RunProcedure", Kind: "procedure", Param: "procedure", Doc: "Run the stages of a procedure.",
 			Params: execution.ProcedureParams{}, Body: d.RunProcedure, Queue: queued("procedure"), Supersede: true,
 		},
@@ -97,6 +109,9 @@ func actions(d *execution.Deps) []run.Action {
 		{Name: "Sleep", Doc: "Wait.", Params: sleepParams{}, Body: sleep},
 	}
 }
+
+// pushed reports whether a webhook started the run.
+func pushed(r *schema.Run) bool { return r.Actor.Kind == "webhook" }
 
 // queued puts the runs of one target into one queue.
 func queued(kind string) func(schema.Target) string {

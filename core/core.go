@@ -90,6 +90,7 @@ type core struct {
 	kinds      kinds
 	deployed   *store.Bucket[schema.Deployed]
 	repoState  *store.Bucket[schema.RepoState]
+	buildState *store.Bucket[schema.BuildState]
 	engine     *run.Engine
 	monitor    *monitor.Monitor
 	gate       *access.Gate
@@ -158,6 +159,9 @@ func (c *core) open(ctx context.Context) error {
 	if c.repoState, err = store.Open[schema.RepoState](ctx, c.conn, bus.BucketRepos, store.Options{History: 1, Log: c.cfg.Log}); err != nil {
 		return err
 	}
+	if c.buildState, err = store.Open[schema.BuildState](ctx, c.conn, bus.BucketBuilds, store.Options{History: 1, Log: c.cfg.Log}); err != nil {
+		return err
+	}
 	if err := c.openEngine(ctx); err != nil {
 		return err
 	}
@@ -180,7 +184,7 @@ func (c *core) openEngine(ctx context.Context) error {
 	c.monitor = monitor.New(c.changes.announce)
 	c.engine = run.New(run.Config{
 		Conn: c.conn, States: states, Meta: meta, Leases: leases, Log: c.cfg.Log,
-		Actions: actions(&execution.Deps{Stacks: stacks{c}, Resources: c, Maintenance: maintenance{c}}),
+		Actions: actions(&execution.Deps{Stacks: stacks{c}, Resources: c, Builds: builds{c}, Fleet: builds{c}, Maintenance: maintenance{c}}),
 		Resolve: c.resolve, Online: c.online,
 	})
 	return nil

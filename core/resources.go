@@ -31,8 +31,16 @@ func (c *core) AllProcedures(context.Context) ([]schema.Resource[schema.Procedur
 	return c.kinds.procedures.All()
 }
 
-// SaveRepo keeps what a pull of a repo left behind.
+// SaveRepo keeps what a pull or a build of a repo left behind.
 func (c *core) SaveRepo(ctx context.Context, repo string, s schema.RepoState) error {
+	if had, err := c.repoState.Get(repo); err == nil { // a pull says nothing of builds, and the other way round
+		if s.PulledAt == 0 {
+			s.Cloned, s.PulledAt = had.Value.Cloned, had.Value.PulledAt
+		}
+		if s.BuiltAt == 0 {
+			s.Built, s.BuiltAt = had.Value.Built, had.Value.BuiltAt
+		}
+	}
 	_, err := c.repoState.Put(ctx, repo, s)
 	c.changes.announce(schema.Change{Topic: "repo", ID: repo})
 	return err

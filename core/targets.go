@@ -21,8 +21,26 @@ func (t targets) Find(ctx context.Context, kind, ref string) (webhook.Target, er
 		return webhook.Target{Target: r.Target(kind), Branch: r.Config.Branch, Enabled: r.Config.WebhookEnabled, Secret: r.Config.WebhookSecret}, err
 	case "stack":
 		return t.stack(ctx, ref)
+	case "build":
+		return t.build(ctx, ref)
 	}
 	return webhook.Target{}, schema.Errorf(schema.NotFound, "no webhooks for %q", kind)
+}
+
+func (t targets) build(ctx context.Context, ref string) (webhook.Target, error) {
+	b, err := t.c.kinds.builds.Get(ctx, ref)
+	if err != nil {
+		return webhook.Target{}, err
+	}
+	w := webhook.Target{Target: b.Target("build"), Branch: b.Config.Branch, Enabled: b.Config.WebhookEnabled, Secret: b.Config.WebhookSecret}
+	if b.Config.LinkedRepo != "" {
+		r, err := t.c.kinds.repos.Get(ctx, b.Config.LinkedRepo)
+		if err != nil {
+			return w, err
+		}
+		w.Branch = r.Config.Branch
+	}
+	return w, nil
 }
 
 func (t targets) stack(ctx context.Context, ref string) (webhook.Target, error) {

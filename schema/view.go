@@ -146,4 +146,6 @@ type Change struct {
 type RepoState struct {
 	Cloned   CommitInfo `json:"cloned"`
 	PulledAt int64      `json:"pulled_at"` // unix ms
+	Built    CommitInfo `json:"built,omitzero"`
+	BuiltAt  int64      `json:"built_at,omitempty"` // unix ms
 }

@@ -44,6 +44,7 @@ func table() []item {
 		bucket(bus.BucketActive, held, "runs without an end"),
 		bucket(bus.BucketDeployed, held, "what deploys left behind"),
 		bucket(bus.BucketRepos, held, "what pulls left behind"),
+		bucket(bus.BucketBuilds, held, "what builds left behind"),
 		bucket(bus.BucketCounters, held, "numbers that must not be given twice"),
 		bucket("ALERTS", held, "alerts and their state"),
 		bucket("OUTBOX", held, "alerts that are to be delivered still"),

@@ -109,6 +109,9 @@ func (d *Deps) all(ctx context.Context, kind string) ([]named, error) {
 	case "repo":
 		list, err := d.Resources.AllRepos(ctx)
 		return names(kind, list), err
+	case "build":
+		list, err := d.Builds.AllBuilds(ctx)
+		return names(kind, list), err
 	case "procedure":
 		list, err := d.Resources.AllProcedures(ctx)
 		return names(kind, list), err

@@ -8,6 +8,7 @@ package execution
 
 import (
 	"context"
+	"sync"
 
 	"berth/schema"
 )
@@ -32,10 +33,14 @@ type Resources interface {
 
 // Deps is what the actions need.
 type Deps struct {
+	placing sync.Mutex // held while a builder's server is chosen
+
 	Maintenance Maintenance
 
 	Stacks    Stacks
 	Resources Resources
+	Builds    Builds
+	Fleet     BuildFleet
 }
 
 // server returns the server that work on a resource goes to, refusing none and

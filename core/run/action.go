@@ -31,6 +31,9 @@ type Action struct {
 	// Supersede says that a newer run in the queue makes an older one that only
 	// waits pointless.
 	Supersede bool
+	// Preempts reports whether a run ends the one of its queue that goes on, instead
+	// of waiting for its end; nil never does.
+	Preempts func(r *schema.Run) bool
 	// Covers reports whether the newer run's parameters do all that the older's
 	// would have; nil covers always.
 	Covers func(newer, older json.RawMessage) bool

@@ -46,6 +46,9 @@ func (e *Engine) takeTurn(r *Run) error {
 			return schema.Errorf(schema.Conflict, "%s %q would start itself: run #%d, which waits for this one, is of the same %s",
 				rec.Target.Kind, rec.Target.Name, first.Number, rec.Target.Kind)
 		}
+		if r.action.Preempts != nil && r.action.Preempts(rec) && !e.idle(first, false) {
+			e.preempt(ahead, r)
+		}
 		note := fmt.Sprintf("waiting for run #%d of the same %s", first.Number, first.Target.Kind)
 		_, err := r.update(r.ctx, func(rec *schema.Run) *schema.Event {
 			if rec.State != schema.StateQueued || rec.Ending != nil {
@@ -62,6 +65,15 @@ func (e *Engine) takeTurn(r *Run) error {
 	case <-r.ctx.Done():
 	}
 	return context.Cause(r.ctx)
+}
+
+// preempt ends a run that goes on in favour of a newer one.
+func (e *Engine) preempt(old, by *Run) {
+	rec := by.Record()
+	cause := schema.Errorf(schema.Canceled, "canceled by run #%d, which does the same with newer sources", rec.Number)
+	if err := old.endBy(by.ctx, &rec.Actor, cause); err != nil && !old.Record().State.Terminal() {
+		e.cfg.Log.Warn("end a run in favour of a newer one", "run", old.id, "by", by.id, "err", err) // that waits for it
+	}
 }
 
 // ahead is the run that has the turn in r's queue, if it is another one.

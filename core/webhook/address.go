@@ -19,7 +19,7 @@ type action struct {
 
 // lookup reads the parts of an address; ok is false for one that leads nowhere.
 func lookup(provider, kind, option string) (action, bool) {
-	if provider != "github" && provider != "gitlab" || option == "" {
+	if provider != "github" && provider != "gitlab" || (option == "") != (kind == "build") {
 		return action{}, false
 	}
 	if kind == "procedure" {
@@ -30,12 +30,14 @@ func lookup(provider, kind, option string) (action, bool) {
 		"stack/refresh": {run: refresh},
 		"repo/pull":     {run: "PullRepo"},
 		"repo/clone":    {run: "CloneRepo"},
+		"repo/build":    {run: "BuildRepo"},
+		"build/":        {run: "RunBuild"},
 	}[kind+"/"+option]
 	return a, ok
 }
 
 func errAddress(path string) error {
-	return schema.Errorf(schema.NotFound, "no webhook address %q: it is /listener/github|gitlab/procedure/NAME/BRANCH, …/stack/NAME/deploy|refresh or …/repo/NAME/pull|clone", clip(path, 200))
+	return schema.Errorf(schema.NotFound, "no webhook address %q: it is /listener/github|gitlab/procedure/NAME/BRANCH, …/stack/NAME/deploy|refresh, …/repo/NAME/pull|clone|build or …/build/NAME", clip(path, 200))
 }
 
 // refresh is what stack/refresh asks for. There is nothing to do: commits are

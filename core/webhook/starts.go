@@ -207,6 +207,9 @@ func (h *Handler) Redeliver(ctx context.Context, by schema.Actor, id string) (sc
 	}
 	// The same address as then: its last parts say what is to be done.
 	parts := strings.SplitN(strings.TrimPrefix(was.Path, "/listener/"), "/", 4)
+	if len(parts) == 3 { // a build's has no last part
+		parts = append(parts, "")
+	}
 	if len(parts) != 4 {
 		return schema.Delivery{}, errAddress(was.Path)
 	}

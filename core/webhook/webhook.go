@@ -76,6 +76,7 @@ type Handler struct {
 // New makes a handler.
 func New(cfg Config) *Handler {
 	h := &Handler{cfg: cfg, mux: http.NewServeMux(), starts: newStarts(), minor: newMinor(cfg.Journal, cfg.Log)}
+	h.mux.HandleFunc("POST /listener/{provider}/{kind}/{ref}", h.serve)
 	h.mux.HandleFunc("POST /listener/{provider}/{kind}/{ref}/{option...}", h.serve)
 	h.mux.HandleFunc("POST /listener/", h.unknownPath)
 	return h
