@@ -109,7 +109,7 @@ func DecodeDeclaration[C any](tree map[string]any, def C, flat bool) (Declaratio
 func Declared[C any](tree map[string]any) []string {
 	var out []string
 	for _, f := range structFields(reflect.TypeFor[C]()) {
-		for _, n := range append([]string{f.Name}, f.Aliases...) {
+		for _, n := range f.names {
 			if _, ok := tree[n]; ok {
 				out = append(out, f.Name)
 			}
@@ -182,7 +182,7 @@ func (d *decoder) object(into []reflect.Value, tree map[string]any, path string)
 	keys := keysOf(tree)
 	for _, v := range into {
 		for _, f := range structFields(v.Type()) {
-			key := d.take(keys, append([]string{f.Name}, f.Aliases...), path)
+			key := d.take(keys, f.names, path)
 			switch {
 			case key != "" && tree[key] != nil:
 				d.value(v.FieldByIndex(f.index), tree[key], join(path, key), f)
@@ -194,30 +194,26 @@ func (d *decoder) object(into []reflect.Value, tree map[string]any, path string)
 	d.leftOver(keys, path)
 }
 
-// tableKeys are the keys of a table that nobody took yet, and those that can be.
+// tableKeys are the keys of a table: which of them were taken, and those there
+// can be.
 type tableKeys struct {
-	left  map[string]bool
-	known []string
+	tree  map[string]any
+	taken []string
+	known [][]string
 }
 
-func keysOf(tree map[string]any) *tableKeys {
-	k := &tableKeys{left: make(map[string]bool, len(tree))}
-	for name := range tree {
-		k.left[name] = true
-	}
-	return k
-}
+func keysOf(tree map[string]any) *tableKeys { return &tableKeys{tree: tree} }
 
 // take returns which of the names of one setting the table has, or "". Having
 // two of them is an error.
 func (d *decoder) take(k *tableKeys, names []string, path string) string {
-	k.known = append(k.known, names...)
+	k.known = append(k.known, names)
 	used := ""
 	for _, n := range names {
-		if !k.left[n] {
+		if _, ok := k.tree[n]; !ok {
 			continue
 		}
-		delete(k.left, n)
+		k.taken = append(k.taken, n)
 		if used == "" {
 			used = n
 			continue
@@ -229,26 +225,42 @@ func (d *decoder) take(k *tableKeys, names []string, path string) string {
 
 // leftOver warns of the keys that nobody took.
 func (d *decoder) leftOver(k *tableKeys, path string) {
-	for _, n := range sorted(k.left) {
-		d.unknownKey(join(path, n), meant(n, k.known))
+	if len(k.taken) == len(k.tree) {
+		return
+	}
+	known := slices.Concat(k.known...)
+	for _, n := range sorted(k.tree) {
+		if !slices.Contains(k.taken, n) {
+			d.unknownKey(join(path, n), meant(n, known))
+		}
 	}
 }
 
 // misplaced says of settings that stand beside config that they belong into it,
 // and returns the tree without them.
 func (d *decoder) misplaced(config, outer reflect.Type, tree map[string]any) map[string]any {
-	tree = maps.Clone(tree)
 	own := structFields(outer)
-	for _, f := range structFields(config) {
-		for _, n := range append([]string{f.Name}, f.Aliases...) {
-			if _, ok := tree[n]; !ok || slices.ContainsFunc(own, func(o structField) bool { return o.Name == n }) {
-				continue
-			}
-			d.unknownKey(n, ": it belongs into config, as config."+n)
-			delete(tree, n)
+	var wrong []string
+	for n := range tree {
+		if !slices.ContainsFunc(own, func(o structField) bool { return o.Name == n }) && isNamed(structFields(config), n) {
+			wrong = append(wrong, n)
 		}
 	}
+	if len(wrong) == 0 {
+		return tree
+	}
+	slices.Sort(wrong)
+	tree = maps.Clone(tree)
+	for _, n := range wrong {
+		d.unknownKey(n, ": it belongs into config, as config."+n)
+		delete(tree, n)
+	}
 	return tree
+}
+
+// isNamed reports whether a name is one of a field, or an alias.
+func isNamed(fields []structField, name string) bool {
+	return slices.ContainsFunc(fields, func(f structField) bool { return slices.Contains(f.names, name) })
 }
 
 func (d *decoder) value(v reflect.Value, in any, path string, f structField) {

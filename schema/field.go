@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+	"sync"
 )
 
 // Field is what is known of one setting, read from its struct tags. TOML, API,
@@ -73,11 +74,28 @@ func plain(v any) any {
 type structField struct {
 	Field
 	index []int
+	names []string          // Name and Aliases
 	enum  map[string]string // accepted spelling → value
 }
 
-// structFields reads the tags of a struct type; embedded structs count as its own fields.
+// fieldCache keeps what structFields read: reading tags is slow.
+var fieldCache sync.Map // reflect.Type → []structField
+
+// structFields returns the fields of a struct type by their tags; embedded structs
+// count as its own fields. Nobody writes into what it returns.
 func structFields(t reflect.Type) []structField {
+	if known, ok := fieldCache.Load(t); ok {
+		return known.([]structField) //nolint:forcetypeassert // nothing else is stored
+	}
+	out := readFields(t)
+	for i := range out {
+		out[i].names = append([]string{out[i].Name}, out[i].Aliases...)
+	}
+	fieldCache.Store(t, out)
+	return out
+}
+
+func readFields(t reflect.Type) []structField {
 	var out []structField
 	if isUnion(t) {
 		for _, f := range unionFields(freshValue(t)) {

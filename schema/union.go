@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+	"sync"
 )
 
 // A union is a struct with a Type and one pointer per variant, tagged
@@ -15,16 +16,25 @@ func isUnion(t reflect.Type) bool {
 	if t.Kind() != reflect.Struct {
 		return false
 	}
-	for i := range t.NumField() {
-		if t.Field(i).Tag.Get("variant") != "" {
-			return true
-		}
-	}
-	return false
+	names, _ := variantsOf(t)
+	return len(names) > 0
 }
 
-// variantsOf returns the names of a union's variants and the fields that hold them.
+// variants are what variantsOf read: reading tags is slow.
+var variants sync.Map // reflect.Type → variantSet
+
+type variantSet struct {
+	names []string
+	index map[string]int
+}
+
+// variantsOf returns the names of a union's variants and the fields that hold
+// them. Nobody writes into what it returns.
 func variantsOf(t reflect.Type) (names []string, index map[string]int) {
+	if known, ok := variants.Load(t); ok {
+		v := known.(variantSet) //nolint:forcetypeassert // nothing else is stored
+		return v.names, v.index
+	}
 	index = map[string]int{}
 	for i := range t.NumField() {
 		if name := t.Field(i).Tag.Get("variant"); name != "" {
@@ -32,20 +42,21 @@ func variantsOf(t reflect.Type) (names []string, index map[string]int) {
 			index[name] = i
 		}
 	}
+	variants.Store(t, variantSet{names, index})
 	return names, index
 }
 
 // unionFields are the two fields that the outside sees of a union.
 func unionFields(v reflect.Value) []Field {
 	names, index := variantsOf(v.Type())
-	variants := map[string][]Field{}
+	params := map[string][]Field{}
 	for _, name := range names {
-		variants[name] = fieldsOf(freshValue(v.Type().Field(index[name]).Type.Elem()))
+		params[name] = fieldsOf(freshValue(v.Type().Field(index[name]).Type.Elem()))
 	}
 	def, _ := plain(v.Interface()).(map[string]any)
 	return []Field{
 		{Name: "type", Type: "enum", Enum: names, Required: true, Doc: "Which one it is.", Default: def["type"]},
-		{Name: "params", Type: "params", Required: true, Doc: "The settings of the type.", Default: def["params"], Variants: variants},
+		{Name: "params", Type: "params", Required: true, Doc: "The settings of the type.", Default: def["params"], Variants: params},
 	}
 }
 
