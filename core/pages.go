@@ -27,6 +27,9 @@ func (c *core) apiDeps() api.Deps {
 		StackLog: func(ctx context.Context, server string, req schema.StackLogReq) (schema.StackLogResp, error) {
 			return bus.Ask(ctx, c.conn, server, schema.StackLog, req)
 		},
+		EngineList: func(ctx context.Context, server string, req schema.EngineListReq) (schema.EngineListResp, error) {
+			return bus.Ask(ctx, c.conn, server, schema.EngineList, req)
+		},
 		Title: c.title(), Version: c.cfg.Version, URL: c.cfg.URL, PublicKey: c.hub.PublicKey(), Now: time.Now, Log: c.cfg.Log,
 	}
 }

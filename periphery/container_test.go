@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"berth/bus"
 	"berth/periphery/docker"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
@@ -122,4 +123,40 @@ func TestDelete(t *testing.T) {
 func zeroTime() docker.StopOptions {
 	zero := 0
 	return docker.StopOptions{Timeout: &zero}
+}
+
+func TestEngineList(t *testing.T) {
+	y := newYard(t)
+	dockertest.BuildImage(t, y.engine, "berthtest/app", "2", rig.Behaviour{})
+	y.network("used", nil)
+	y.network("idle", nil)
+	y.volume("used", nil)
+	y.volume("idle", nil)
+	y.make(thing{name: "web", network: "used", volume: "used", stopped: true})
+	ask := func(kind string) schema.EngineListResp {
+		t.Helper()
+		resp, err := bus.Ask(t.Context(), y.bus.Core, serverID, schema.EngineList, schema.EngineListReq{Kind: kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp
+	}
+	images := ask(schema.EngineImages).Images
+	if len(images) != 2 || images[0].Name != "berthtest/app:1" || !images[0].InUse || images[1].InUse || images[0].Size == 0 || images[0].Created == 0 {
+		t.Errorf("%+v", images)
+	}
+	volumes := ask(schema.EngineVolumes).Volumes
+	if len(volumes) != 2 || volumes[0].Name != "idle" || volumes[0].InUse || !volumes[1].InUse || volumes[0].Scope != "local" || volumes[0].Created == nil {
+		t.Errorf("%+v", volumes)
+	}
+	networks := map[string]schema.EngineNetwork{}
+	for _, n := range ask(schema.EngineNetworks).Networks {
+		networks[n.Name] = n
+	}
+	if n := networks["used"]; !n.InUse || n.Driver != "bridge" || n.Subnet == nil || n.ID == "" || networks["idle"].InUse || networks["host"].Name == "" {
+		t.Errorf("%+v", networks)
+	}
+	if _, err := bus.Ask(t.Context(), y.bus.Core, serverID, schema.EngineList, schema.EngineListReq{Kind: "host"}); schema.CodeOf(err) != schema.Invalid {
+		t.Error(err)
+	}
 }

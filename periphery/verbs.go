@@ -26,7 +26,7 @@ func (a *Agent) verbList() map[string]verb {
 		schema.RepoSync.Name:     on(schema.RepoSync, a.repoSync, nil),
 		schema.StackUp.Name:      a.apart(on(schema.StackUp, a.stackUp, a.stackLook)),
 		schema.StackDo.Name:      a.apart(on(schema.StackDo, a.stackDo, a.stackDoLook)),
-		schema.BuildRun.Name:     on(schema.BuildRun, a.buildRun, nil),
+		schema.BuildRun.Name:     a.apart(on(schema.BuildRun, a.buildRun, nil)),
 		schema.ServiceRun.Name:   on(schema.ServiceRun, a.serviceRun, a.serviceLook),
 		schema.ContainerDo.Name:  on(schema.ContainerDo, a.containerDo, a.containerLook),
 		schema.ContainersDo.Name: on(schema.ContainersDo, a.containersDo, nil),
@@ -53,6 +53,11 @@ func (a *Agent) apart(v verb) verb {
 // questions lets the agent answer core's questions.
 func (a *Agent) questions() error {
 	if err := bus.Answer(a.conn, schema.Ping, func(ctx context.Context, _ struct{}) (schema.AgentStatus, error) { return a.status(ctx), nil }); err != nil {
+		return err
+	}
+	if err := bus.Answer(a.conn, schema.EngineList, func(ctx context.Context, req schema.EngineListReq) (schema.EngineListResp, error) {
+		return a.engine.List(ctx, req.Kind)
+	}); err != nil {
 		return err
 	}
 	return bus.Answer(a.conn, schema.StackLog, a.stackLog)

@@ -27,6 +27,8 @@ type Deps struct {
 	Tail func(ctx context.Context) iter.Seq2[uint64, schema.Output]
 	// StackLog asks a server's agent for log lines.
 	StackLog func(ctx context.Context, server string, req schema.StackLogReq) (schema.StackLogResp, error)
+	// EngineList asks a server's agent what its engine has.
+	EngineList func(ctx context.Context, server string, req schema.EngineListReq) (schema.EngineListResp, error)
 	// Refresh looks up again what a stack's sources stand at; may be nil.
 	Refresh func(ctx context.Context, stack string) error
 	// Maintenance is what is done to core itself.

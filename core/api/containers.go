@@ -56,7 +56,7 @@ func (a *API) containerRows() []Row {
 		doc: "Count the containers of all servers by state.", example: map[string]any{},
 	}, a.containersSummary)
 	r.Result = func(*shapes) any { return counts(containerStates()) }
-	return []Row{
+	return append([]Row{
 		r,
 		Read(spec{
 			name: "ListAllContainers", aliases: []string{"ListAllDockerContainers"}, needs: access.CanRead,
@@ -69,7 +69,7 @@ func (a *API) containerRows() []Row {
 			v, err := a.server(ctx, p.Server)
 			return containersOf(v), err
 		}),
-	}
+	}, a.engineRows()...)
 }
 
 func containerStates() []string {
