@@ -64,6 +64,7 @@ type Conn struct {
 	work  sync.WaitGroup // handlers and the outbox
 	out   *outbox
 	line  line
+	key   keyring
 	life  func() (context.Context, context.CancelFunc) // a ctx that ends with the Conn
 	end   context.CancelFunc
 

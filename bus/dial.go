@@ -27,7 +27,9 @@ func natsOptions(o Options, c *Conn, ready <-chan struct{}) (nats.Options, error
 	if err != nil {
 		return opts, err
 	}
-	opts.Nkey, opts.SignatureCB = pub, sign
+	c.key.public, c.key.sign = pub, sign
+	opts.Nkey, opts.SignatureCB = pub, c.key.signNonce
+	opts.ReconnectToServerCB = func([]nats.Server, nats.ServerInfo) (*nats.Server, time.Duration) { c.beforeReconnect(); return nil, 0 }
 	opts.Name, opts.Token = o.Name, o.Token
 	opts.Timeout, opts.PingInterval, opts.MaxPingsOut = dialTimeout, pingInterval, 2
 	opts.AllowReconnect, opts.MaxReconnect = true, -1

@@ -39,6 +39,8 @@ const (
 	BucketOutbox    = "OUTBOX"     // alerts on their way: <alert>/<alerter>
 	BucketRepos     = "REPOS"      // what the last pull of a repo left behind
 	BucketBuilds    = "BUILDS"     // what the last good build left behind
+	BucketSchedules = "SCHEDULES"  // next and last time of every schedule
+	BucketSyncs     = "SYNCS"      // what is pending of resource syncs
 	BucketLease     = "LEASE"      // who works on what, with a TTL
 	BucketCounters  = "COUNTERS"   // run numbers
 )

@@ -81,6 +81,12 @@ func actions(d *execution.Deps) []run.Action {
 			Params: execution.ProcedureParams{}, Body: d.RunProcedure, Queue: queued("procedure"), Supersede: true,
 		},
 		batch("BatchRunProcedure", "procedure", "RunProcedure", "Run every procedure that matches a pattern."),
+		{
+			Name: "RunAction", Kind: "action", Param: "action", Doc: "Run the script of an action.",
+			Params: execution.ActionParams{}, Body: d.RunAction,
+		},
+		batch("BatchRunAction", "action", "RunAction", "Run every action that matches a pattern."),
+		{Name: "CancelAction", Kind: "action", Param: "action", Doc: "End the runs of an action that go on.", Params: cancelActionParams{}, Body: d.CancelAction},
 		{Name: "CancelProcedure", Kind: "procedure", Param: "procedure", Doc: "End the runs of a procedure that go on.", Params: cancelParams{}, Body: d.CancelProcedure},
 		container("StartContainer", schema.ContainerStart, "Start a container.", execution.ContainerParams{}),
 		container("RestartContainer", schema.ContainerRestart, "Restart a container.", execution.ContainerParams{}),
@@ -104,6 +110,8 @@ func actions(d *execution.Deps) []run.Action {
 		remove("DeleteNetwork", schema.EngineNetworks, "Remove a network that nothing uses."),
 		remove("DeleteImage", schema.EngineImages, "Remove an image that no container uses."),
 		remove("DeleteVolume", schema.EngineVolumes, "Remove a volume that no container uses, with its data."),
+		{Name: "TestAlerter", Kind: "alerter", Param: "alerter", Doc: "Send a test by an alerter.", Params: execution.AlerterParams{}, Body: d.TestAlerter},
+		{Name: "SendAlert", Doc: "Send an alert of your own.", Params: execution.SendAlertParams{}, Body: d.SendAlert},
 		{Name: "BackupCoreDatabase", Doc: "Write an encrypted backup of core into its folder of backups, and read it back.", Params: noParams{}, Body: d.BackupCore, Queue: coreQueue},
 		{Name: "ClearRepoCache", Doc: "Empty core's cache of repositories; it fills itself again.", Params: noParams{}, Body: d.ClearRepos, Queue: coreQueue},
 		{Name: "Sleep", Doc: "Wait.", Params: sleepParams{}, Body: sleep},
@@ -126,6 +134,11 @@ type noParams struct{}
 type cancelParams struct {
 	Procedure string `json:"procedure" doc:"Name or id of the procedure."`
 	UpdateID  string `json:"update_id,omitempty" doc:"Only this run; all that go on when empty."`
+}
+
+type cancelActionParams struct {
+	Action   string `json:"action" doc:"Name or id of the action."`
+	UpdateID string `json:"update_id,omitempty" doc:"Only this run; all that go on when empty."`
 }
 
 type sleepParams struct {

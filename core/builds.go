@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -103,4 +104,44 @@ func (c *core) containerState(server, name string) string {
 		return ""
 	}
 	return s.Status.Containers[i].State
+}
+
+// Builds returns all builds as they stand, by name.
+func (c *core) Builds(ctx context.Context) ([]schema.BuildView, error) {
+	list, err := c.kinds.builds.All()
+	if err != nil {
+		return nil, err
+	}
+	runs, err := c.runsByTarget(ctx, "build")
+	if err != nil {
+		return nil, err
+	}
+	out := make([]schema.BuildView, 0, len(list))
+	for _, r := range list {
+		past := slices.DeleteFunc(slices.Clone(runs[r.ID]), func(rec *schema.Run) bool { return rec.Action != "RunBuild" })
+		v := schema.BuildView{Resource: r, LastRun: lastRun(past), Recent: recent(past), State: state(lastRun(past), "Building")}
+		if s, err := c.buildState.Get(r.ID); err == nil {
+			v.Built = s.Value
+		}
+		v.Version, v.Latest = r.Config.CurrentVersion(v.Built), schema.CommitInfo{Commit: v.Built.Commit, Message: v.Built.Message}
+		if t, err := c.kinds.builders.Find(r.Config.BuilderID); err == nil {
+			v.Builder = t
+		}
+		if t, err := c.kinds.repos.Find(r.Config.LinkedRepo); err == nil {
+			v.Linked = t
+		}
+		if v.LastRun != nil && v.LastRun.Commit != "" {
+			v.Latest = schema.CommitInfo{Commit: v.LastRun.Commit, Message: v.LastRun.Message}
+		}
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b schema.BuildView) int { return cmp.Compare(a.Resource.Name, b.Resource.Name) })
+	return out, nil
+}
+
+// Builders returns all builders, by name, secrets masked.
+func (c *core) Builders(context.Context) ([]schema.Resource[schema.BuilderConfig], error) {
+	list, err := c.kinds.builders.All()
+	slices.SortFunc(list, func(a, b schema.Resource[schema.BuilderConfig]) int { return cmp.Compare(a.Name, b.Name) })
+	return list, err
 }

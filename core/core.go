@@ -17,11 +17,14 @@ import (
 	"berth/bus"
 	"berth/bus/hub"
 	"berth/core/access"
+	"berth/core/alert"
+	"berth/core/api"
 	"berth/core/backup"
 	"berth/core/execution"
 	"berth/core/monitor"
 	"berth/core/resource"
 	"berth/core/run"
+	"berth/core/script"
 	"berth/core/store"
 	"berth/core/webhook"
 	"berth/schema"
@@ -93,10 +96,12 @@ type core struct {
 	buildState *store.Bucket[schema.BuildState]
 	engine     *run.Engine
 	monitor    *monitor.Monitor
+	alerts     *alert.Alerts
 	gate       *access.Gate
 	peers      access.Peers
 	journal    *webhook.Journal
 	webhooks   *webhook.Handler
+	api        *api.API
 	changes    *changes
 	tls        *identity
 	backups    *backup.Source
@@ -162,10 +167,17 @@ func (c *core) open(ctx context.Context) error {
 	if c.buildState, err = store.Open[schema.BuildState](ctx, c.conn, bus.BucketBuilds, store.Options{History: 1, Log: c.cfg.Log}); err != nil {
 		return err
 	}
+	if err := c.openAlerts(ctx); err != nil {
+		return err
+	}
 	if err := c.openEngine(ctx); err != nil {
 		return err
 	}
-	return c.openDoors(ctx)
+	if err := c.openDoors(ctx); err != nil {
+		return err
+	}
+	c.api = api.New(c.apiDeps())
+	return nil
 }
 
 func (c *core) openEngine(ctx context.Context) error {
@@ -184,7 +196,7 @@ func (c *core) openEngine(ctx context.Context) error {
 	c.monitor = monitor.New(c.changes.announce)
 	c.engine = run.New(run.Config{
 		Conn: c.conn, States: states, Meta: meta, Leases: leases, Log: c.cfg.Log,
-		Actions: actions(&execution.Deps{Stacks: stacks{c}, Resources: c, Builds: builds{c}, Fleet: builds{c}, Maintenance: maintenance{c}}),
+		Actions: actions(&execution.Deps{Stacks: stacks{c}, Resources: c, Builds: builds{c}, Fleet: builds{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Scripts: scripts{c}, Runner: script.NewRunner(c.cfg.Log)}),
 		Resolve: c.resolve, Online: c.online,
 	})
 	return nil
@@ -246,6 +258,8 @@ func (c *core) serve(ctx context.Context) error {
 	g.Go(func() error { return c.engine.Run(gctx) })
 	g.Go(func() error { return c.gate.Run(gctx) })
 	g.Go(func() error { return c.relayRuns(gctx) })
+	g.Go(func() error { return c.alerts.Run(gctx) })
+	g.Go(func() error { return c.watchFailures(gctx) })
 	g.Go(func() error { return c.expelDeleted(gctx) })
 	g.Go(func() error {
 		select {
@@ -260,6 +274,7 @@ func (c *core) serve(ctx context.Context) error {
 			return err
 		}
 		g.Go(func() error { return c.webhooks.Run(gctx) })
+		g.Go(func() error { return c.runStartupActions(gctx) })
 		return c.listen(gctx, g)
 	})
 	err := g.Wait()

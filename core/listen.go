@@ -109,9 +109,8 @@ func (c *core) ready(ctx context.Context) {
 // routes puts all doors onto one port.
 func (c *core) routes(pages http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	doors := api.New(c.apiDeps())
 	for _, p := range api.Routes() {
-		mux.Handle(p, doors)
+		mux.Handle(p, c.api)
 	}
 	mux.Handle("/listener/", c.webhooks)
 	mux.Handle(bus.WSPath, c.hub.Handler())

@@ -22,8 +22,8 @@ import (
 // apiDeps is what the requests see of core.
 func (c *core) apiDeps() api.Deps {
 	return api.Deps{
-		Gate: c.gate, Peers: c.peers, Kinds: c.registry, Views: c, Engine: c.engine, Output: c.conn,
-		Deliveries: deliveries{c.journal, c.webhooks}, Fleet: fleet{c}, Maintenance: maintenance{c}, Tail: c.tail,
+		Gate: c.gate, Peers: c.peers, Kinds: c.registry, Views: c, Builds: c, Engine: c.engine, Output: c.conn,
+		Deliveries: deliveries{c.journal, c.webhooks}, Fleet: fleet{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Tail: c.tail,
 		StackLog: func(ctx context.Context, server string, req schema.StackLogReq) (schema.StackLogResp, error) {
 			return bus.Ask(ctx, c.conn, server, schema.StackLog, req)
 		},
@@ -241,15 +241,7 @@ func (p pages) Redeliver(ctx context.Context, by schema.Actor, delivery string) 
 
 // TOML returns a resource as a file would declare it.
 func (p pages) TOML(ctx context.Context, kind, name string) (string, error) {
-	k, err := p.registry.Kind(kind)
-	if err != nil {
-		return "", err
-	}
-	data, err := k.Show(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	return resource.TOML(k, data)
+	return p.registry.Export(ctx, resource.ExportOptions{Targets: []schema.Target{{Kind: kind, Name: name}}})
 }
 
 // Plan says what applying a text would do.

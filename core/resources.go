@@ -46,6 +46,11 @@ func (c *core) SaveRepo(ctx context.Context, repo string, s schema.RepoState) er
 	return err
 }
 
+// Alerter returns an alerter by id or name.
+func (c *core) Alerter(_ context.Context, id string) (schema.Resource[schema.AlerterConfig], error) {
+	return c.kinds.alerters.Masked(id)
+}
+
 // stacks are the stacks as actions see them.
 type stacks struct{ c *core }
 

@@ -16,6 +16,9 @@ func (t targets) Find(ctx context.Context, kind, ref string) (webhook.Target, er
 	case "procedure":
 		p, err := t.c.kinds.procedures.Get(ctx, ref)
 		return webhook.Target{Target: p.Target(kind), Enabled: p.Config.WebhookEnabled, Secret: p.Config.WebhookSecret}, err
+	case "action":
+		a, err := t.c.kinds.actions.Get(ctx, ref)
+		return webhook.Target{Target: a.Target(kind), Enabled: a.Config.WebhookEnabled, Secret: a.Config.WebhookSecret}, err
 	case "repo":
 		r, err := t.c.kinds.repos.Get(ctx, ref)
 		return webhook.Target{Target: r.Target(kind), Branch: r.Config.Branch, Enabled: r.Config.WebhookEnabled, Secret: r.Config.WebhookSecret}, err

@@ -180,6 +180,9 @@ func (c *core) Repos(ctx context.Context) ([]schema.RepoView, error) {
 		if v.State == "Pulling" && v.LastRun.Action == "CloneRepo" {
 			v.State = "Cloning"
 		}
+		if v.State == "Pulling" && v.LastRun.Action == "BuildRepo" {
+			v.State = "Building"
+		}
 		out = append(out, v)
 	}
 	slices.SortFunc(out, func(a, b schema.RepoView) int { return cmp.Compare(a.Resource.Name, b.Resource.Name) })

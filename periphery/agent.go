@@ -76,6 +76,9 @@ type Agent struct {
 	refused chan error    // by core: the key or the token
 	refresh chan struct{} // the status is worth sending
 	results chan struct{} // a result waits to be reported
+
+	loggedIn chan struct{} // anew
+	keying   sync.Mutex    // held while the key is changed
 	gate    gate          // between deploys and batches
 
 	mu   sync.Mutex // guards what follows
@@ -129,6 +132,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return a.watchEngine(gctx) })
 	g.Go(func() error { return a.tell(gctx) })
 	g.Go(func() error { return a.heedRefusals(gctx) })
+	g.Go(func() error { return a.mindKey(gctx) })
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
 		return err
 	}
@@ -156,7 +160,7 @@ func open(cfg Config) (*Agent, error) {
 		key: keyFile,
 		cfg: cfg, log: cfg.Log, started: time.Now(), git: git.New(cfg.Log), hand: map[string]inHand{}, gone: map[string]bool{},
 		nudge: make(chan struct{}, 1), refresh: make(chan struct{}, 1), results: make(chan struct{}, 1),
-		refused: make(chan error, 1),
+		refused: make(chan error, 1), loggedIn: make(chan struct{}, 1),
 	}
 	a.verbs = a.verbList()
 	if err := a.load(); err != nil {
@@ -241,23 +245,29 @@ func (a *Agent) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hostname, _ := os.Hostname() // only a label
-	a.conn, err = bus.Dial(ctx, bus.Options{
-		URL: a.join.Core, Seed: seed, Agent: a.join.Server, Token: a.cfg.Token, Pin: a.join.Pin, Name: "berth periphery " + hostname,
-		Metadata:  map[string]string{"host": hostname, "version": a.cfg.Version, "agent": a.join.Server},
-		InProcess: a.cfg.InProcess, AllowPlaintext: a.cfg.AllowPlaintext, Proxy: a.cfg.Proxy, Log: a.log,
-		OnConnect: func(*bus.Conn) { a.poke(a.nudge); a.poke(a.refresh); a.poke(a.results) },
-		OnRefused: func(err error) {
-			select {
-			case a.refused <- err:
-			default:
-			}
-		},
-	})
-	if err != nil {
+	o := a.line(seed)
+	o.Token = a.cfg.Token
+	o.OnConnect = func(*bus.Conn) { a.poke(a.nudge); a.poke(a.refresh); a.poke(a.results); a.poke(a.loggedIn) }
+	o.OnRefused = func(err error) {
+		select {
+		case a.refused <- err:
+		default:
+		}
+	}
+	if a.conn, err = bus.Dial(ctx, o); err != nil {
 		return err
 	}
 	return a.prove(ctx)
+}
+
+// line is how the agent connects with a key.
+func (a *Agent) line(seed []byte) bus.Options {
+	hostname, _ := os.Hostname() // only a label
+	return bus.Options{
+		URL: a.join.Core, Seed: seed, Agent: a.join.Server, Pin: a.join.Pin, Name: "berth periphery " + hostname,
+		Metadata:  map[string]string{"host": hostname, "version": a.cfg.Version, "agent": a.join.Server},
+		InProcess: a.cfg.InProcess, AllowPlaintext: a.cfg.AllowPlaintext, Proxy: a.cfg.Proxy, Log: a.log,
+	}
 }
 
 // heedRefusals says until ctx ends what it means that core refuses an agent that
@@ -269,6 +279,7 @@ func (a *Agent) heedRefusals(ctx context.Context) error {
 			return nil
 		case err := <-a.refused:
 			a.sayRefused(err)
+			a.otherKey()
 		}
 	}
 }
@@ -296,6 +307,7 @@ func (a *Agent) prove(ctx context.Context) error {
 					"make a new one with `berth server join-token NAME`", hostOf(a.join.Core))
 			}
 			a.sayRefused(err)
+			a.otherKey()
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -16,8 +16,8 @@ import (
 // when it is of a managed project and no container, running or not, is on it; a
 // volume when besides that its stack runs complete without it: the data of a stack
 // that is down, or of a service that has no container, waits for its next deploy. An
-// image goes when no container uses it, whoever's it was, and no last good deploy
-// names it. The build cache belongs to nobody: all of it goes that no build uses.
+// image goes when no container uses it, whoever's it was, and core does not name it:
+// it names those of the last good deploys and of builds that no registry has. The build cache belongs to nobody: all of it goes that no build uses.
 //
 // What changes between the look and the deed is the engine's to refuse: nothing is
 // ever removed by force.
@@ -272,7 +272,7 @@ func (t *tidy) wanted(o docker.Object) string {
 	}
 	for _, ref := range t.managed.Images {
 		if ref == o.ID || slices.ContainsFunc(o.Tags, func(tag string) bool { return docker.SameImage(tag, ref) }) {
-			return "a good deploy used it: it is kept to go back to"
+			return "a recent good deploy used it, or it is the newest of a build"
 		}
 	}
 	return ""

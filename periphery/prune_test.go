@@ -355,7 +355,7 @@ func TestPruneImages(t *testing.T) {
 	same(t, "images", y.names(schema.EngineImages), "berthtest/app:1", "berthtest/app:2", "berthtest/app:3", "berthtest/kept:1")
 	did, resp = y.done("engine.prune", schema.EnginePruneReq{Kinds: []string{schema.EngineImages}, Managed: m})
 	same(t, "again", did)
-	if got := left(resp, "berthtest/app:2"); !strings.Contains(got, "good deploy") {
+	if got := left(resp, "berthtest/app:2"); !strings.Contains(got, "recent good deploy") {
 		t.Errorf("%+v", resp)
 	}
 	did, resp = y.done("engine.prune", schema.EnginePruneReq{Kinds: []string{schema.EngineImages, schema.EngineCache}})

@@ -16,12 +16,13 @@ type ActionConfig struct {
 	FileContents     FileText `json:"file_contents" widget:"code" doc:"The script."`
 	ArgumentsFormat  string   `json:"arguments_format" enum:"key_value,toml,yaml,json" doc:"How the arguments are written."`
 	Arguments        FileText `json:"arguments" widget:"area" doc:"What ARGS holds when a run is given none; a run's own are merged over it."`
+	Timeout          int      `json:"timeout" own:"true" doc:"Seconds a run may take."`
 }
 
 // DefaultAction returns the settings of an action that declares none.
 func DefaultAction() ActionConfig {
 	return ActionConfig{
 		ScheduleFormat: "English", ScheduleEnabled: true, ScheduleAlert: true, FailureAlert: true, WebhookEnabled: true,
-		ArgumentsFormat: "key_value",
+		ArgumentsFormat: "key_value", Timeout: 3600,
 	}
 }

@@ -53,3 +53,23 @@ type Alert struct {
 	// Only are the ids of the alerters it is for; empty is all that take it.
 	Only []string `json:"only,omitempty"`
 }
+
+// The states of a delivery of an alert.
+const (
+	AlertWaiting   = "waiting"   // to be sent, or to be tried again
+	AlertSent      = "sent"      // the other side took it
+	AlertAbandoned = "abandoned" // tried for a day, or its alerter is gone
+)
+
+// AlertDelivery is an alert on its way to one alerter.
+type AlertDelivery struct {
+	Alert    string `json:"alert"`
+	Alerter  string `json:"alerter"` // id
+	Name     string `json:"name"`    // of the alerter
+	State    string `json:"state"`
+	Attempts int    `json:"attempts"`
+	Problem  string `json:"problem,omitempty"` // of the last attempt
+	Queued   int64  `json:"queued"`            // unix ms
+	Next     int64  `json:"next,omitempty"`    // of the next attempt, unix ms
+	Done     int64  `json:"done,omitempty"`    // unix ms
+}

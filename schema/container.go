@@ -75,7 +75,7 @@ type Managed struct {
 	// Containers are the names of deployments' containers.
 	Containers []string `json:"containers,omitempty"`
 	// Images are references and ids of images to keep although nothing uses them: those
-	// of the last good deploys.
+	// of the last good deploys, and what builds made last that no registry has.
 	Images []string `json:"images,omitempty"`
 	// Core is the id of the container that core runs in, if it does.
 	Core string `json:"core,omitempty"`

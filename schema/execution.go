@@ -255,7 +255,7 @@ func KindOf(resourceType string) string {
 // "" when it has none.
 func TypeOf(kind string) string {
 	for _, t := range ResourceTypes() {
-		if KindOf(t) == kind {
+		if kind != "" && KindOf(t) == kind {
 			return t
 		}
 	}

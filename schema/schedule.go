@@ -51,6 +51,9 @@ func (s Schedule) Next(after time.Time) time.Time { return s.cron.Next(after.In(
 // Cron returns the schedule as a cron expression of 6 fields.
 func (s Schedule) Cron() string { return s.cron.String() }
 
+// Local returns the time as the schedule's clock shows it.
+func (s Schedule) Local(t time.Time) time.Time { return t.In(s.zone) }
+
 // Zone returns the name of the schedule's time zone.
 func (s Schedule) Zone() string { return s.zone.String() }
 

@@ -75,6 +75,19 @@ type RepoView struct {
 	LastRun  *Run                 `json:"last_run,omitempty"`
 }
 
+// BuildView is a build as it stands now.
+type BuildView struct {
+	Resource Resource[BuildConfig] `json:"resource"`
+	Builder  Target                `json:"builder,omitzero"`
+	Linked   Target                `json:"linked,omitzero"` // repo that the sources come from
+	State    string                `json:"state"`           // Building, Ok, Failed, Unknown
+	Version  Version               `json:"version"`         // of the newest image
+	Built    BuildState            `json:"built"`
+	Latest   CommitInfo            `json:"latest,omitzero"` // newest commit that was built, or tried
+	LastRun  *Run                  `json:"last_run,omitempty"`
+	Recent   []RunState            `json:"recent,omitempty"`
+}
+
 // ProcedureView is a procedure as it stands now.
 type ProcedureView struct {
 	Resource Resource[ProcedureConfig] `json:"resource"`

@@ -27,7 +27,9 @@ type Caller struct {
 	Actor    schema.Actor // as runs record it: the user, or the key used
 	Key      string       // the API key used, if any
 	Peer     string       // address
-	Via      string       // click, api, cli
+	Via      string       // click, api, cli, run
+	Run      string       // id of the run that asks, of a script; else empty
+	Root     string       // topmost ancestor of that run
 }
 
 type callerKey struct{}

@@ -160,7 +160,7 @@ type username struct {
 }
 
 func (a *API) username(_ context.Context, p userID) (username, error) {
-	for _, kind := range []string{"system", "procedure", "webhook"} {
+	for _, kind := range []string{"system", "procedure", "action", "webhook"} {
 		if id, name := operatorOf(schema.Actor{Kind: kind}); id == p.UserID {
 			return username{Username: name}, nil
 		}

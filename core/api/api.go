@@ -19,10 +19,12 @@ type Deps struct {
 	Peers      access.Peers
 	Kinds      *resource.Registry
 	Views      Views
+	Builds     BuildViews // may be nil
 	Engine     Engine
 	Output     Output
 	Deliveries Deliveries
 	Fleet      Fleet
+	Alerts     Alerts
 	// Tail yields the output of all runs as it comes, with its sequence numbers.
 	Tail func(ctx context.Context) iter.Seq2[uint64, schema.Output]
 	// StackLog asks a server's agent for log lines.
@@ -116,8 +118,8 @@ func New(d Deps) *API {
 	a := &API{deps: d}
 	var rows []Row
 	for _, part := range [][]Row{
-		a.systemRows(), a.accountRows(), a.kindRows(), a.stateRows(), a.containerRows(), a.stackRows(), a.tagRows(),
-		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.deliveryRows(), a.executionRows(),
+		a.systemRows(), a.accountRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.stackRows(), a.tagRows(),
+		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.deliveryRows(), a.alertRows(), a.executionRows(),
 	} {
 		rows = append(rows, part...)
 	}

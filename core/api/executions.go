@@ -22,7 +22,7 @@ func (a *API) executionRows() []Row {
 	for _, act := range a.deps.Engine.Actions() {
 		single, isBatch := byName[strings.TrimPrefix(act.Name, "Batch")]
 		switch {
-		case act.Name == "CancelProcedure", act.Name == "None": // the first is a row of its own
+		case act.Name == "CancelProcedure", act.Name == "CancelAction", act.Name == "None": // the first are rows of their own
 		case isBatch && single.Name != act.Name:
 			rows = append(rows, a.batchRow(act, single))
 		default:
@@ -113,7 +113,7 @@ func (a *API) startOn(ctx context.Context, action string, t schema.Target, param
 	}
 	c, _ := access.CallerOf(ctx)
 	return a.deps.Engine.Start(context.WithoutCancel(ctx), run.StartReq{
-		Action: action, Target: t, Params: params, Actor: c.Actor, Cause: schema.Cause{Kind: c.Via},
+		Action: action, Target: t, Params: params, Actor: c.Actor, Cause: schema.Cause{Kind: c.Via}, Parent: c.Run, Root: c.Root,
 	})
 }
 

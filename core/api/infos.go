@@ -19,6 +19,10 @@ func (a *API) infos(kind string) infoOf {
 		return a.repoInfos
 	case "procedure":
 		return a.procedureInfos
+	case "build":
+		return a.buildInfos
+	case "builder":
+		return a.builderInfos
 	}
 	return func(context.Context) (map[string]info, error) { return map[string]info{}, nil }
 }

@@ -26,7 +26,14 @@ func (a *API) runRows() []Row {
 		Read(spec{name: "GetRunOutput", own: true, doc: "Read the output of a run and go on from a sequence number.", needs: access.CanRead, example: map[string]any{"id": "42", "after": 0}}, a.runOutput),
 		Execute(spec{name: "CancelRun", own: true, doc: "Ask a run and what it started to end.", needs: access.CanExec, example: map[string]any{"id": "42"}},
 			func(ctx context.Context, p one) (Update, error) { return a.cancel(ctx, p.ID) }),
-		Execute(spec{name: "CancelProcedure", doc: "Cancel the runs of a procedure.", needs: access.CanExec, kind: "procedure", example: map[string]any{"procedure": "my-procedure"}}, a.cancelProcedure),
+		Execute(spec{name: "CancelProcedure", doc: "Cancel the runs of a procedure.", needs: access.CanExec, kind: "procedure", example: map[string]any{"procedure": "my-procedure"}},
+			func(ctx context.Context, p cancelProcedure) (Update, error) {
+				return a.cancelRuns(ctx, "procedure", p.Procedure, "RunProcedure", p.UpdateID)
+			}),
+		Execute(spec{name: "CancelAction", doc: "Cancel the runs of an action.", needs: access.CanExec, kind: "action", example: map[string]any{"action": "my-action"}},
+			func(ctx context.Context, p cancelAction) (Update, error) {
+				return a.cancelRuns(ctx, "action", p.Action, "RunAction", p.UpdateID)
+			}),
 	}
 }
 
@@ -146,23 +153,29 @@ type cancelProcedure struct {
 	UpdateID  string `json:"update_id,omitempty" doc:"Only this run of it."`
 }
 
-// cancelProcedure cancels one or all runs of a procedure and answers the newest.
-func (a *API) cancelProcedure(ctx context.Context, p cancelProcedure) (Update, error) {
-	k, err := a.deps.Kinds.Kind("procedure")
+type cancelAction struct {
+	Action   string `json:"action" doc:"Name or id."`
+	UpdateID string `json:"update_id,omitempty" doc:"Only this run of it."`
+}
+
+// cancelRuns cancels one or all runs of a procedure or action and answers the
+// newest. Conflict when there is none.
+func (a *API) cancelRuns(ctx context.Context, kind, key, action, only string) (Update, error) {
+	k, err := a.deps.Kinds.Kind(kind)
 	if err != nil {
 		return Update{}, err
 	}
-	t, err := k.Find(p.Procedure)
+	t, err := k.Find(key)
 	if err != nil {
 		return Update{}, err
 	}
-	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{Kind: t.Kind, Target: t.ID, Action: "RunProcedure", Pending: true})
+	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{Kind: t.Kind, Target: t.ID, Action: action, Pending: true})
 	if err != nil {
 		return Update{}, err
 	}
-	runs = slices.DeleteFunc(runs, func(r *schema.Run) bool { return p.UpdateID != "" && r.ID != p.UpdateID })
+	runs = slices.DeleteFunc(runs, func(r *schema.Run) bool { return only != "" && r.ID != only })
 	if len(runs) == 0 {
-		return Update{}, schema.Errorf(schema.Conflict, "procedure %q does not run", t.Name)
+		return Update{}, schema.Errorf(schema.Conflict, "%s %q does not run", kind, t.Name)
 	}
 	var newest Update
 	for i, r := range runs {

@@ -126,6 +126,7 @@ func actionStates() map[string][][2]string {
 		},
 		"repo":      {{"cloning", "CloneRepo"}, {"pulling", "PullRepo"}, {"building", "BuildRepo"}, {"renaming", ""}},
 		"procedure": {{"running", "RunProcedure"}},
+		"build":     {{"building", "RunBuild"}},
 		"server": {
 			{"pruning_networks", ""},
 			{"pruning_containers", ""},

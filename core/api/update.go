@@ -53,7 +53,9 @@ type Log struct {
 const (
 	operatorSystem    = "000000000000000000000000"
 	operatorProcedure = "000000000000000000000001"
-	operatorWebhook   = "000000000000000000000003"
+	// OperatorAction is who the requests of actions' scripts are made by.
+	OperatorAction  = "000000000000000000000002"
+	operatorWebhook = "000000000000000000000003"
 )
 
 // operatorOf returns the id and the name of who is recorded as having started it.
@@ -65,6 +67,8 @@ func operatorOf(a schema.Actor) (id, name string) {
 		return operatorWebhook, "Git Webhook"
 	case "procedure", "run":
 		return operatorProcedure, "Procedure"
+	case "action":
+		return OperatorAction, "Action"
 	}
 	return operatorSystem, "System"
 }

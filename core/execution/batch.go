@@ -112,6 +112,9 @@ func (d *Deps) all(ctx context.Context, kind string) ([]named, error) {
 	case "build":
 		list, err := d.Builds.AllBuilds(ctx)
 		return names(kind, list), err
+	case "action":
+		list, err := d.Scripts.AllActions(ctx)
+		return names(kind, list), err
 	case "procedure":
 		list, err := d.Resources.AllProcedures(ctx)
 		return names(kind, list), err

@@ -244,9 +244,31 @@ func (d *Deps) managed(ctx context.Context, server string) (schema.Managed, erro
 		}
 		m.Projects = append(m.Projects, p)
 	}
+	built, err := d.builtOn(ctx, server)
+	m.Images = append(m.Images, built...)
 	slices.Sort(m.Images)
 	m.Images = slices.Compact(m.Images)
-	return m, nil
+	return m, err
+}
+
+// builtOn lists the images that builds made last on a server and that no registry
+// has.
+func (d *Deps) builtOn(ctx context.Context, server string) ([]string, error) {
+	if d.Builds == nil {
+		return nil, nil
+	}
+	list, err := d.Builds.AllBuilds(ctx)
+	var out []string
+	for _, b := range list {
+		s, err := d.Builds.BuildState(ctx, b.ID)
+		if err != nil {
+			return nil, err
+		}
+		if s.Server == server && !s.Pushed && s.Digest != "" {
+			out = append(out, s.Digest)
+		}
+	}
+	return out, err
 }
 
 // keepEarlier is how many sets of images before the last one are kept of a stack.

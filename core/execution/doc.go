@@ -10,6 +10,7 @@ import (
 	"context"
 	"sync"
 
+	"berth/core/script"
 	"berth/schema"
 )
 
@@ -29,6 +30,7 @@ type Resources interface {
 	Procedure(ctx context.Context, id string) (schema.Resource[schema.ProcedureConfig], error)
 	AllProcedures(ctx context.Context) ([]schema.Resource[schema.ProcedureConfig], error)
 	SaveRepo(ctx context.Context, repo string, s schema.RepoState) error
+	Alerter(ctx context.Context, id string) (schema.Resource[schema.AlerterConfig], error)
 }
 
 // Deps is what the actions need.
@@ -41,6 +43,10 @@ type Deps struct {
 	Resources Resources
 	Builds    Builds
 	Fleet     BuildFleet
+	Alerts    Alerts
+	Scripts   Scripts
+	Runner    *script.Runner
+	Syncs     Syncs
 }
 
 // server returns the server that work on a resource goes to, refusing none and

@@ -40,6 +40,7 @@ type Any interface {
 	held() []stored
 	flatKind() bool
 	canonical(name string) string
+	export(id string, secrets bool) (exported, error)
 	propose(e entry, p *planner)
 	remove(t schema.Target, p *planner) proposal
 }

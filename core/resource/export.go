@@ -2,80 +2,278 @@ package resource
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"berth/schema"
 )
 
-// TOML returns a resource, as its kind shows it, in the form of a file: only what
-// differs from the defaults, secrets left out.
-func TOML(k Any, shown json.RawMessage) (string, error) {
-	var doc struct {
-		Name        string         `json:"name"`
-		Description string         `json:"description"`
-		Template    bool           `json:"template"`
-		Tags        []string       `json:"tags"`
-		Config      map[string]any `json:"config"`
-	}
-	dec := json.NewDecoder(bytes.NewReader(shown))
-	dec.UseNumber()
-	if err := dec.Decode(&doc); err != nil {
-		return "", fmt.Errorf("read %s: %w", k.Name(), err)
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "[[%s]]\nname = %s\n", k.Name(), quote(doc.Name))
-	if doc.Description != "" {
-		fmt.Fprintf(&b, "description = %s\n", quote(doc.Description))
-	}
-	if doc.Template {
-		b.WriteString("template = true\n")
-	}
-	if len(doc.Tags) > 0 {
-		fmt.Fprintf(&b, "tags = %s\n", value(anys(doc.Tags)))
-	}
-	head := "[" + k.Name() + ".config]\n"
-	if k.Name() == "variable" {
-		head = ""
-	}
-	for _, f := range k.Fields() {
-		v, ok := doc.Config[f.Name]
-		if !ok || v == nil || v == Mask || isDefault(f, v) {
-			continue
-		}
-		b.WriteString(head)
-		head = ""
-		fmt.Fprintf(&b, "%s = %s\n", exported(f), value(v))
-	}
-	return b.String(), nil
+// ExportOptions say what is written and how.
+type ExportOptions struct {
+	Targets []schema.Target // by kind and name or id; empty is everything
+	Kinds   []string        // empty is all
+	Tags    []string        // only resources that have all; variables and user groups have none
+	Secrets bool            // in clear: for moving to another core; otherwise as the mask, which loaded back leaves them
+	// Kept is what only the files know of a resource, by "stack/web".
+	Kept map[string]Kept
 }
 
-// exported is the name under which files have a field: server_id is written server.
-func exported(f schema.Field) string {
-	if f.Ref != "" && len(f.Aliases) > 0 {
-		return f.Aliases[0]
+// Kept is what a file says of a resource that is not stored.
+type Kept struct {
+	Deploy bool
+	After  []string
+}
+
+// Export writes resources as TOML that loads back to the same state: what is not
+// the default, other resources by name, kinds in Komodo's order, names sorted.
+// NotFound for a target that there is not.
+func (g *Registry) Export(ctx context.Context, o ExportOptions) (string, error) {
+	chosen := map[string]bool{}
+	for _, t := range o.Targets {
+		k, err := g.Kind(t.Kind)
+		if err != nil {
+			return "", err
+		}
+		key := t.Name
+		if t.ID != "" {
+			key = t.ID
+		}
+		found, err := k.Find(key)
+		if err != nil {
+			return "", err
+		}
+		chosen[t.Kind+"/"+found.ID] = true
+	}
+	scope := Scope{Kinds: o.Kinds, Tags: o.Tags}
+	var parts []string
+	for _, kind := range exportOrder() {
+		k := g.kind(kind)
+		if k == nil || !scope.hasKind(kind) {
+			continue
+		}
+		for _, h := range k.held() {
+			if err := ctx.Err(); err != nil {
+				return "", err
+			}
+			if len(chosen) > 0 && !chosen[kind+"/"+h.target.ID] || !k.flatKind() && scope.lacks(h.tags) != "" {
+				continue
+			}
+			doc, err := k.export(h.target.ID, o.Secrets)
+			if err != nil {
+				return "", err
+			}
+			doc.Kept = o.Kept[kind+"/"+h.target.Name]
+			parts = append(parts, doc.write(k.Fields(), k.flatKind()))
+		}
+	}
+	return strings.Join(parts, "\n##\n\n"), nil
+}
+
+// exportOrder is the order of the kinds in a file.
+func exportOrder() []string {
+	return []string{
+		"server", "swarm", "stack", "deployment", "build", "repo", "procedure", "action", "alerter", "builder",
+		"resource_sync", "variable", "user_group",
+	}
+}
+
+// exported is a resource on its way into a file.
+type exported struct {
+	Kept        `json:"-"`
+	kind        string
+	Name        string         `json:"name"`
+	Description string         `json:"description"`
+	Template    bool           `json:"template"`
+	Tags        []string       `json:"tags"`
+	Config      map[string]any `json:"config"`
+}
+
+// export returns a resource with others by name, and its secrets masked or in clear.
+func (k *Kind[C]) export(id string, secrets bool) (exported, error) {
+	out := exported{kind: k.name}
+	r, err := k.sealed(id)
+	if err != nil {
+		return out, err
+	}
+	if secrets {
+		r, err = k.opened(r)
+	} else {
+		r, err = masked(r)
+	}
+	if err != nil {
+		return out, err
+	}
+	if r.Config, err = k.Shown(r.Config); err != nil {
+		return out, err
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return out, fmt.Errorf("write %s %q: %w", k.name, r.Name, err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	if err := dec.Decode(&out); err != nil {
+		return out, fmt.Errorf("read %s %q: %w", k.name, r.Name, err)
+	}
+	return out, nil
+}
+
+// write returns the resource's tables.
+func (x exported) write(fields []schema.Field, flat bool) string {
+	w := &tomlWriter{}
+	w.line("[[%s]]", x.kind)
+	w.pair("name", x.Name)
+	if x.Description != "" {
+		w.pair("description", x.Description)
+	}
+	if x.Template {
+		w.pair("template", true)
+	}
+	if len(x.Tags) > 0 {
+		w.pair("tags", anys(x.Tags))
+	}
+	if x.Deploy {
+		w.pair("deploy", true)
+	}
+	if len(x.After) > 0 {
+		w.pair("after", anys(x.After))
+	}
+	switch {
+	case x.kind == "procedure":
+		stages, _ := x.Config["stages"].([]any)
+		delete(x.Config, "stages")
+		w.table("config", fields, x.Config)
+		w.stages(x.kind, stages)
+	case x.kind == "user_group":
+		w.group(fields, x.Config)
+	case flat:
+		w.table("", fields, x.Config)
+	default:
+		if x.kind == "build" && x.Config["auto_increment_version"] == true { // it would be behind with the next build
+			delete(x.Config, "version")
+		}
+		w.line("[%s.config]", x.kind)
+		w.table("", fields, x.Config)
+	}
+	return w.String()
+}
+
+// stages writes the stages of a procedure, a table each.
+func (w *tomlWriter) stages(kind string, stages []any) {
+	for _, item := range stages {
+		stage, ok := item.(map[string]any)
+		if !ok {
+			continue
+		}
+		w.line("")
+		w.line("[[%s.config.stage]]", kind)
+		w.pair("name", stage["name"])
+		if stage["enabled"] == false {
+			w.pair("enabled", false)
+		}
+		list, _ := stage["executions"].([]any)
+		if len(list) == 0 {
+			w.line("executions = []")
+			continue
+		}
+		w.line("executions = [")
+		for _, item := range list {
+			w.line("  %s,", execution(item))
+		}
+		w.line("]")
+	}
+}
+
+// execution writes one on a line: { execution.type = …, execution.params.x = … }.
+func execution(item any) string {
+	m, _ := item.(map[string]any)
+	e, _ := m["execution"].(map[string]any)
+	params, _ := e["params"].(map[string]any)
+	name, _ := e["type"].(string)
+	parts := []string{"execution.type = " + quote(name)}
+	known, _ := schema.ExecutionByType(name)
+	for _, p := range known.Params {
+		if v, ok := params[p.Name]; ok && v != nil && (p.Required || !equal(p.Default, v)) {
+			parts = append(parts, "execution.params."+p.Name+" = "+inline(v))
+		}
+	}
+	if len(parts) == 1 {
+		parts = append(parts, "execution.params = {}")
+	}
+	for _, key := range sortedKeys(m) {
+		if f := fieldNamed(schema.Fields(schema.EnabledExecution{Enabled: true}), key); f != nil && key != "execution" && !isDefault(*f, m[key]) {
+			parts = append(parts, key+" = "+inline(m[key]))
+		}
+	}
+	return "{ " + strings.Join(parts, ", ") + " }"
+}
+
+func fieldNamed(fields []schema.Field, name string) *schema.Field {
+	if i := slices.IndexFunc(fields, func(f schema.Field) bool { return f.Name == name }); i >= 0 {
+		return &fields[i]
+	}
+	return nil
+}
+
+// group writes the settings of a user group.
+func (w *tomlWriter) group(fields []schema.Field, config map[string]any) {
+	all, _ := config["all"].(map[string]any)
+	permissions, _ := config["permissions"].([]any)
+	delete(config, "all")
+	delete(config, "permissions")
+	w.table("", fields, config)
+	for _, kind := range sortedKeys(all) {
+		level, _ := all[kind].(map[string]any)
+		if empty(level["specific"]) {
+			w.pair("all."+kind, level["level"])
+		} else {
+			w.pair("all."+kind, level)
+		}
+	}
+	if len(permissions) == 0 {
+		return
+	}
+	w.line("permissions = [")
+	for _, item := range permissions {
+		p, _ := item.(map[string]any)
+		t, _ := p["target"].(map[string]any)
+		parts := []string{"target.type = " + inline(t["type"]), "target.id = " + inline(t["id"]), "level = " + inline(p["level"])}
+		if !empty(p["specific"]) {
+			parts = append(parts, "specific = "+inline(p["specific"]))
+		}
+		w.line("  { %s },", strings.Join(parts, ", "))
+	}
+	w.line("]")
+}
+
+// shortKey is the name under which files have a field: server_id is written server,
+// server_ids servers.
+func shortKey(f schema.Field) string {
+	if f.Ref == "" {
+		return f.Name
+	}
+	for _, short := range []string{strings.TrimSuffix(f.Name, "_id"), strings.TrimSuffix(f.Name, "_ids") + "s"} {
+		if slices.Contains(f.Aliases, short) {
+			return short
+		}
 	}
 	return f.Name
 }
 
-func isDefault(f schema.Field, v any) bool {
-	def, err := json.Marshal(f.Default)
-	if err != nil {
-		return false
-	}
-	got, err := json.Marshal(v)
-	if err != nil {
-		return false
-	}
+func isDefault(f schema.Field, v any) bool { return equal(f.Default, v) }
+
+// equal reports whether two plain values are the same as JSON; nothing is the same
+// as an empty value.
+func equal(def, v any) bool {
 	var a, b any
-	if json.Unmarshal(def, &a) != nil || json.Unmarshal(got, &b) != nil {
+	if json.Unmarshal(jsonOf(def), &a) != nil || json.Unmarshal(jsonOf(v), &b) != nil {
 		return false
 	}
-	return reflect.DeepEqual(a, b) || a == nil && empty(b)
+	return reflect.DeepEqual(a, b) || empty(a) && empty(b)
 }
 
 func empty(v any) bool {
@@ -102,79 +300,4 @@ func anys(list []string) []any {
 		out[i] = s
 	}
 	return out
-}
-
-// value writes a JSON value as TOML on one line, texts of several lines excepted.
-func value(v any) string {
-	switch v := v.(type) {
-	case string:
-		return longText(v)
-	case bool:
-		return strconv.FormatBool(v)
-	case json.Number:
-		return v.String()
-	case []any:
-		parts := make([]string, len(v))
-		for i, item := range v {
-			parts[i] = value(item)
-		}
-		return "[" + strings.Join(parts, ", ") + "]"
-	case map[string]any:
-		keys := make([]string, 0, len(v))
-		for key := range v {
-			keys = append(keys, key)
-		}
-		slices.Sort(keys)
-		parts := make([]string, 0, len(v))
-		for _, key := range keys {
-			if v[key] != nil {
-				parts = append(parts, bare(key)+" = "+value(v[key]))
-			}
-		}
-		return "{ " + strings.Join(parts, ", ") + " }"
-	}
-	return `""`
-}
-
-// longText writes several lines between three quotes, where backslashes stand for
-// themselves (reference: resources.md §1.1), if the text allows it.
-func longText(s string) string {
-	if strings.Contains(s, "\n") && !strings.Contains(s, `"""`) && !strings.HasSuffix(s, `"`) && !strings.ContainsFunc(s, control) {
-		return "\"\"\"\n" + s + "\"\"\""
-	}
-	return quote(s)
-}
-
-func control(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }
-
-// quote writes a basic string.
-func quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case control(r):
-			fmt.Fprintf(&b, `\u%04X`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
-
-func bare(key string) string {
-	if key != "" && !strings.ContainsFunc(key, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
-	}) {
-		return key
-	}
-	return quote(key)
 }

@@ -14,7 +14,7 @@ import (
 type action struct {
 	run    string // the execution
 	forced string // instead, when the target wants it
-	branch string // of a procedure's address
+	branch string // of the address of a procedure or action
 }
 
 // lookup reads the parts of an address; ok is false for one that leads nowhere.
@@ -22,8 +22,11 @@ func lookup(provider, kind, option string) (action, bool) {
 	if provider != "github" && provider != "gitlab" || (option == "") != (kind == "build") {
 		return action{}, false
 	}
-	if kind == "procedure" {
+	switch kind {
+	case "procedure":
 		return action{run: "RunProcedure", branch: option}, true
+	case "action":
+		return action{run: "RunAction", branch: option}, true
 	}
 	a, ok := map[string]action{
 		"stack/deploy":  {run: "DeployStackIfChanged", forced: "DeployStack"},
@@ -37,7 +40,7 @@ func lookup(provider, kind, option string) (action, bool) {
 }
 
 func errAddress(path string) error {
-	return schema.Errorf(schema.NotFound, "no webhook address %q: it is /listener/github|gitlab/procedure/NAME/BRANCH, …/stack/NAME/deploy|refresh, …/repo/NAME/pull|clone|build or …/build/NAME", clip(path, 200))
+	return schema.Errorf(schema.NotFound, "no webhook address %q: it is /listener/github|gitlab/procedure|action/NAME/BRANCH, …/stack/NAME/deploy|refresh, …/repo/NAME/pull|clone|build or …/build/NAME", clip(path, 200))
 }
 
 // refresh is what stack/refresh asks for. There is nothing to do: commits are
@@ -53,7 +56,7 @@ func ignore(t Target, p push, run, branch string) string {
 		return "disabled: webhook_enabled of " + t.Kind + " " + t.Name + " is false"
 	case p.Deleted:
 		return "deleted: " + p.Ref + " is gone, there is nothing to deploy"
-	case branch == AnyBranch && t.Kind == "procedure":
+	case branch == AnyBranch && (t.Kind == "procedure" || t.Kind == "action" && p.Ref != ""):
 		return ""
 	case p.Event != "push" && p.Event != "tag":
 		return "event: " + cmp.Or(p.Event, "unknown") + " is not a push; send push events only"

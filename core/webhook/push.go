@@ -188,6 +188,9 @@ func eventName(s string) string {
 	return s
 }
 
+// Payload returns the JSON of the body of a delivery that was taken in.
+func Payload(body []byte) (json.RawMessage, error) { return jsonOf(http.Header{}, body) }
+
 // jsonOf returns the JSON of a body, which GitHub and Gitea may also send as the
 // form field "payload".
 func jsonOf(h http.Header, body []byte) ([]byte, error) {

@@ -1,0 +1,83 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+
+	"berth/core/access"
+	"berth/schema"
+)
+
+// alertPage is how many alerts ListAlerts answers at a time.
+const alertPage = 100
+
+// Alerts are the stored alerts.
+type Alerts interface {
+	All() []schema.Alert // newest first
+	Alert(id string) (schema.Alert, error)
+	Close(ctx context.Context, id string) error
+	Deliveries(alert string) []schema.AlertDelivery
+}
+
+type alertQuery struct {
+	Query json.RawMessage `json:"query,omitempty" doc:"Filter document: fields of the alert with the values wanted, $or, $and, $in, $ne, $gt, $lt."`
+	Page  int             `json:"page,omitempty" doc:"Page, from 0, of 100 alerts each; newest first."`
+}
+
+type alertList struct {
+	Alerts []schema.AlertWire `json:"alerts"`
+	Next   *int               `json:"next_page"`
+}
+
+type alertID struct {
+	ID string `json:"id" doc:"Id of the alert."`
+}
+
+func (a *API) alertRows() []Row {
+	if a.deps.Alerts == nil {
+		return nil
+	}
+	example := map[string]any{"id": "67f0c0ffee0123456789abcd"}
+	return []Row{
+		Read(spec{name: "ListAlerts", doc: "List alerts, newest first.", needs: access.AnyUser, example: map[string]any{"query": map[string]any{"resolved": false}}}, a.listAlerts),
+		Read(spec{name: "GetAlert", doc: "Show an alert.", needs: access.AnyUser, example: example}, func(_ context.Context, p alertID) (schema.AlertWire, error) {
+			al, err := a.deps.Alerts.Alert(p.ID)
+			return al.Wire(), err
+		}),
+		Read(spec{name: "ListAlertDeliveries", doc: "List what became of an alert, alerter by alerter.", needs: access.AnyUser, own: true, example: example}, func(_ context.Context, p alertID) ([]schema.AlertDelivery, error) {
+			if _, err := a.deps.Alerts.Alert(p.ID); err != nil {
+				return nil, err
+			}
+			return a.deps.Alerts.Deliveries(p.ID), nil
+		}),
+		Write(spec{name: "CloseAlert", doc: "Close an alert by hand.", needs: access.IsAdmin, example: example}, func(ctx context.Context, p alertID) (None, error) {
+			return None{}, a.deps.Alerts.Close(ctx, p.ID)
+		}),
+	}
+}
+
+func (a *API) listAlerts(_ context.Context, p alertQuery) (alertList, error) {
+	match, err := parseFilter(p.Query)
+	if err != nil {
+		return alertList{}, err
+	}
+	out := alertList{Alerts: []schema.AlertWire{}}
+	skip := max(p.Page, 0) * alertPage
+	for _, al := range a.deps.Alerts.All() {
+		w := al.Wire()
+		if !match(document(w)) {
+			continue
+		}
+		if skip > 0 {
+			skip--
+			continue
+		}
+		if len(out.Alerts) == alertPage {
+			next := max(p.Page, 0) + 1
+			out.Next = &next
+			break
+		}
+		out.Alerts = append(out.Alerts, w)
+	}
+	return out, nil
+}

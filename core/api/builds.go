@@ -1,0 +1,156 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"berth/core/access"
+	"berth/schema"
+)
+
+// BuildViews are the read models of builds and builders, sorted by name.
+type BuildViews interface {
+	Builds(ctx context.Context) ([]schema.BuildView, error)
+	Builders(ctx context.Context) ([]schema.Resource[schema.BuilderConfig], error)
+}
+
+// buildInfo has the members of Komodo's build; contents are not kept.
+type buildInfo struct {
+	Built          int64   `json:"last_built_at"`
+	BuiltHash      *string `json:"built_hash"`
+	BuiltMessage   *string `json:"built_message"`
+	BuiltContents  *string `json:"built_contents"`
+	RemotePath     *string `json:"remote_path"`
+	RemoteContents *string `json:"remote_contents"`
+	RemoteError    *string `json:"remote_error"`
+	LatestHash     *string `json:"latest_hash"`
+	LatestMessage  *string `json:"latest_message"`
+}
+
+type buildItem struct {
+	State       string         `json:"state"`
+	Built       int64          `json:"last_built_at"`
+	Version     schema.Version `json:"version"`
+	BuilderID   string         `json:"builder_id"`
+	FilesOnHost bool           `json:"files_on_host"`
+	Dockerfile  bool           `json:"dockerfile_contents"`
+	LinkedRepo  string         `json:"linked_repo"`
+	LinkedName  string         `json:"linked_repo_name"`
+	Provider    string         `json:"git_provider"`
+	Repo        string         `json:"repo"`
+	Branch      string         `json:"branch"`
+	RepoLink    string         `json:"repo_link"`
+	BuiltHash   *string        `json:"built_hash"`
+	LatestHash  *string        `json:"latest_hash"`
+	Registry    *string        `json:"image_registry_domain"`
+}
+
+func (a *API) buildInfos(ctx context.Context) (map[string]info, error) {
+	out := map[string]info{}
+	if a.deps.Builds == nil {
+		return out, nil
+	}
+	list, err := a.deps.Builds.Builds(ctx)
+	for _, v := range list {
+		c, hash := v.Resource.Config, orNull(short(v.Built.Commit))
+		item := buildItem{
+			State: v.State, Built: v.Built.BuiltAt, Version: v.Version, BuilderID: c.BuilderID, FilesOnHost: c.FilesOnHost,
+			Dockerfile: c.Dockerfile != "", LinkedRepo: c.LinkedRepo, LinkedName: v.Linked.Name, Provider: c.GitProvider,
+			Repo: c.Repo, Branch: c.Branch, RepoLink: repoLink(c.GitProvider, c.GitHTTPS, c.Repo, c.Branch), BuiltHash: hash,
+			LatestHash: orNull(short(v.Latest.Commit)),
+		}
+		if len(c.ImageRegistry) > 0 {
+			item.Registry = orNull(c.ImageRegistry[0].Domain)
+		}
+		out[v.Resource.ID] = info{
+			full: buildInfo{
+				Built: v.Built.BuiltAt, BuiltHash: hash, BuiltMessage: orNull(v.Built.Message),
+				LatestHash: orNull(short(v.Latest.Commit)), LatestMessage: orNull(v.Latest.Message),
+			},
+			item: item, state: v.State,
+		}
+	}
+	return out, err
+}
+
+type builderItem struct {
+	Type     string  `json:"builder_type"`
+	Instance *string `json:"instance_type"`
+}
+
+func (a *API) builderInfos(ctx context.Context) (map[string]info, error) {
+	out := map[string]info{}
+	if a.deps.Builds == nil {
+		return out, nil
+	}
+	list, err := a.deps.Builds.Builders(ctx)
+	for _, r := range list {
+		item := builderItem{Type: r.Config.Type}
+		switch {
+		case r.Config.Server != nil:
+			item.Instance = orNull(strings.Join(r.Config.Server.ServerIDs, ", "))
+		case r.Config.AWS != nil:
+			item.Instance = orNull(r.Config.AWS.InstanceType)
+		}
+		out[r.ID] = info{item: item}
+	}
+	return out, err
+}
+
+type buildVersionsParams struct {
+	Build string `json:"build" alias:"id,name" doc:"Name or id."`
+	Major *int   `json:"major,omitempty" doc:"Only versions with this first part."`
+	Minor *int   `json:"minor,omitempty" doc:"Only versions with this second part."`
+	Patch *int   `json:"patch,omitempty" doc:"Only versions with this third part."`
+	Limit int    `json:"limit,omitempty" doc:"At most so many."`
+}
+
+type buildVersion struct {
+	Version schema.Version `json:"version"`
+	At      int64          `json:"ts"`
+}
+
+// buildRows tell what builds have made.
+func (a *API) buildRows() []Row {
+	if a.deps.Builds == nil {
+		return nil
+	}
+	return []Row{
+		a.summary("GetBuildsSummary", "build", strings.ToLower, "total", "ok", "failed", "building", "unknown"),
+		a.summary("GetBuildersSummary", "builder", func(string) string { return "" }, "total"),
+		Read(spec{
+			name: "ListBuildVersions", doc: "List the versions that a build has made, newest first.", needs: access.CanRead, kind: "build",
+			example: map[string]any{"build": "my-build"},
+		}, a.buildVersions),
+	}
+}
+
+// buildVersions reads the versions from the runs that made them.
+func (a *API) buildVersions(ctx context.Context, p buildVersionsParams) ([]buildVersion, error) {
+	k, err := a.deps.Kinds.Kind("build")
+	if err != nil {
+		return nil, err
+	}
+	t, err := k.Find(p.Build)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{
+		Kind: "build", Target: t.ID, Action: "RunBuild", States: []schema.RunState{schema.StateSucceeded, schema.StateWarning}, Limit: 1000,
+	})
+	is := func(want *int, got int) bool { return want == nil || *want == got }
+	out := []buildVersion{}
+	for _, r := range runs {
+		var plan struct {
+			Version schema.Version `json:"version"`
+		}
+		if json.Unmarshal(r.Plan, &plan) != nil || !is(p.Major, plan.Version.Major) || !is(p.Minor, plan.Version.Minor) || !is(p.Patch, plan.Version.Patch) {
+			continue
+		}
+		if out = append(out, buildVersion{plan.Version, r.Ended}); len(out) == p.Limit {
+			break
+		}
+	}
+	return out, err
+}

@@ -1,0 +1,115 @@
+package sync
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"berth/core/resource"
+	"berth/core/run"
+	"berth/core/store"
+	"berth/git"
+	"berth/schema"
+)
+
+// DefaultPoll is how often a source is looked at when nobody says otherwise.
+const DefaultPoll = 5 * time.Minute
+
+// Standing is how a stack or deployment stands.
+type Standing struct {
+	State    string           // Komodo's word: running, down, ...; unknown when nobody can say
+	Deployed *schema.Deployed // what the last deploy left behind; nil when it was never deployed
+	Server   schema.Target
+	Online   bool // its server's agent is here
+}
+
+// Fleet says how what is deployed stands.
+type Fleet interface {
+	// Standing answers for a stack or deployment that is stored.
+	Standing(ctx context.Context, t schema.Target) (Standing, error)
+}
+
+// Alerts tells people. Raising a key that is open changes that alert.
+type Alerts interface {
+	Raise(ctx context.Context, a schema.Alert) error
+	Resolve(ctx context.Context, key string) error
+}
+
+// Runs starts the runs of syncs that run by themselves.
+type Runs interface {
+	Start(ctx context.Context, req run.StartReq) (*schema.Run, error)
+}
+
+// Config is what a Syncer needs; all but Alerts and Runs must be set.
+type Config struct {
+	Dir      string // holds the stores of repositories
+	Files    string // holds the folders of syncs whose files lie on core's host
+	Git      *git.Client
+	Registry *resource.Registry
+	Syncs    *resource.Kind[schema.SyncConfig]
+	Repos    *resource.Kind[schema.RepoConfig]
+	States   *store.Bucket[schema.SyncState] // bus.BucketSyncs
+	Secrets  Secrets
+	Fleet    Fleet
+	Alerts   Alerts
+	Runs     Runs
+	Poll     time.Duration // DefaultPoll when 0; below 0 never
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Syncer plans syncs and keeps what is pending.
+type Syncer struct {
+	cfg   Config
+	repos *repos
+
+	mu    sync.Mutex
+	locks map[string]*sync.Mutex     // by sync: one look at a time
+	full  map[string]schema.SyncPlan // by sync: the newest plan with its texts
+	due   map[string]time.Time       // by sync: when it is looked at next
+	// stirred is when something changed that plans follow from; zero when nothing did.
+	stirred time.Time
+	woken   chan struct{} // something may be due sooner
+}
+
+// New makes a Syncer; Run must be running for what happens by itself.
+func New(cfg Config) *Syncer {
+	if cfg.Poll == 0 {
+		cfg.Poll = DefaultPoll
+	}
+	return &Syncer{
+		cfg: cfg, repos: newRepos(cfg.Dir, cfg.Git, cfg.Secrets), locks: map[string]*sync.Mutex{},
+		full: map[string]schema.SyncPlan{}, due: map[string]time.Time{}, woken: make(chan struct{}, 1),
+	}
+}
+
+// lock lets one goroutine look at a sync.
+func (s *Syncer) lock(id string) (unlock func()) {
+	s.mu.Lock()
+	l := s.locks[id]
+	if l == nil {
+		l = &sync.Mutex{}
+		s.locks[id] = l
+	}
+	s.mu.Unlock()
+	l.Lock()
+	return l.Unlock
+}
+
+// ClearCache deletes the stores of all repositories: they are fetched anew when
+// they are needed.
+func (s *Syncer) ClearCache(ctx context.Context) error { return s.repos.clear(ctx) }
+
+// shown returns a resource as a file has it.
+func (s *Syncer) shown(ctx context.Context, t schema.Target) (string, error) {
+	k, err := s.cfg.Registry.Kind(t.Kind)
+	if err != nil {
+		return "", err
+	}
+	raw, err := k.Show(ctx, t.ID)
+	if err != nil {
+		return "", err
+	}
+	return resource.TOML(k, raw)
+}
