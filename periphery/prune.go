@@ -17,10 +17,11 @@ import (
 // volume when besides that its stack runs complete without it: the data of a stack
 // that is down, or of a service that has no container, waits for its next deploy. An
 // image goes when no container uses it, whoever's it was, and core does not name it:
-// it names those of the last good deploys and of builds that no registry has. The build cache belongs to nobody: all of it goes that no build uses.
+// it names those of the last good deploys and of builds that no registry has. The
+// build cache belongs to nobody: all of it goes that no build uses.
 //
 // What changes between the look and the deed is the engine's to refuse: nothing is
-// ever removed by force.
+// pruned by force.
 
 // measureTime bounds how long the engine may measure what things take on disk.
 const measureTime = 30 * time.Second
