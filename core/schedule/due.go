@@ -78,7 +78,7 @@ func (r *Runner) lateness(e *entry, at int64) string {
 
 func temporary(err error) bool {
 	switch schema.CodeOf(err) {
-	case schema.Unavailable, schema.Internal, schema.Expired, schema.Conflict:
+	case schema.Unavailable, schema.Internal, schema.Expired, schema.Conflict, schema.Canceled:
 		return true
 	}
 	return false

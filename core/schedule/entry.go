@@ -104,8 +104,11 @@ func (r *Runner) take(ctx context.Context, item Item, now time.Time) {
 	r.mu.Unlock()
 	spec := fmt.Sprintf("%t %s %s %s", item.Enabled, item.Format, zone, item.Schedule)
 	next := e.after(now)
-	// One that is earlier than what was next: the clock was set back.
-	if e.state.Spec == spec && (next == 0 || next >= e.state.Next || next <= max(e.state.Last, e.state.Missed)) {
+	// One that is earlier than what was next: the clock was set back. By a little is
+	// of no account, times would come again.
+	back := next != 0 && next < e.state.Next && e.state.Next-now.UnixMilli() > look.Milliseconds() &&
+		(next > max(e.state.Last, e.state.Missed) || max(e.state.Last, e.state.Missed)-now.UnixMilli() > look.Milliseconds())
+	if e.state.Spec == spec && !back {
 		return
 	}
 	s := State{Spec: spec, Next: next, Last: e.state.Last, LastRun: e.state.LastRun, Missed: e.state.Missed, MissedWhy: e.state.MissedWhy}

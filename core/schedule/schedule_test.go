@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -172,7 +171,7 @@ func TestKilledWhileStarting(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "2026-01-10 02:59:30", item("p", "Every day at 03:00", once))
 			killed := make(chan struct{})
-			w.runs = &mortal{Runs: w.engine, after: after, kill: func() { close(killed) }}
+			w.runs = &mortal{Runs: w.engine, after: after, kill: func() { w.kill(); close(killed) }}
 			w.start()
 			w.clock.set(at(t, "2026-01-10 03:00:00"))
 			<-killed
@@ -214,7 +213,7 @@ func TestClockSetBack(t *testing.T) {
 	w.clock.set(at(t, "2026-01-10 02:00:00"))
 	w.start()
 	w.goTo("2026-01-11 02:00:00")
-	w.wantDue("p")
+	w.wantDue("p", "2026-01-10 03:00:00")
 }
 
 func TestUnknownZone(t *testing.T) {
@@ -222,5 +221,3 @@ func TestUnknownZone(t *testing.T) {
 		t.Errorf("have %v", err)
 	}
 }
-
-var _ = time.Second

@@ -23,6 +23,7 @@ type fakeClock struct {
 	mu    sync.Mutex
 	now   time.Time
 	waits map[chan time.Time]time.Time
+	rest  chan struct{} // gets something whenever somebody begins to wait
 }
 
 func (c *fakeClock) Now() time.Time {
@@ -40,6 +41,10 @@ func (c *fakeClock) At(t time.Time) (<-chan time.Time, func()) {
 		return ch, func() {}
 	}
 	c.waits[ch] = t
+	select {
+	case c.rest <- struct{}{}:
+	default:
+	}
 	return ch, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -133,13 +138,14 @@ type world struct {
 	hold    chan struct{} // bodies wait for it, while it is set
 	mu      sync.Mutex
 	runner  *schedule.Runner
+	kill    context.CancelFunc // ends the runner, without waiting for it
 	stopped func()
 }
 
 func newWorld(t *testing.T, now string, items ...schedule.Item) *world {
 	t.Helper()
 	w := &world{
-		t: t, bus: bustest.New(t), clock: &fakeClock{now: at(t, now), waits: map[chan time.Time]time.Time{}},
+		t: t, bus: bustest.New(t), clock: &fakeClock{now: at(t, now), waits: map[chan time.Time]time.Time{}, rest: make(chan struct{}, 1)},
 		source: &source{items: items, changes: make(chan schema.Change)}, alerts: &alerts{}, stopped: func() {},
 	}
 	must(t, bus.Migrate(t.Context(), w.bus.Core, bus.MigrateOptions{}))
@@ -208,14 +214,26 @@ func (w *world) start() {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	w.runner = r
+	w.runner, w.kill = r, cancel
 	w.stopped = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
 			w.t.Errorf("runner: %v", err)
 		}
 	})
-	w.eventually("the runner rests", w.clock.idle)
+	w.rests()
+}
+
+// rests waits until the runner waits for a time to come.
+func (w *world) rests() {
+	w.t.Helper()
+	for deadline := time.After(10 * time.Second); !w.clock.idle(); {
+		select {
+		case <-w.clock.rest:
+		case <-deadline:
+			w.t.Fatal("the runner does not rest within 10s")
+		}
+	}
 }
 
 func (w *world) stop() { w.stopped() }
@@ -230,7 +248,7 @@ func (w *world) goTo(to string) {
 	w.t.Helper()
 	end := at(w.t, to)
 	for {
-		w.eventually("the runner rests", w.clock.idle)
+		w.rests()
 		step := end
 		w.clock.mu.Lock()
 		for _, at := range w.clock.waits {
@@ -244,7 +262,7 @@ func (w *world) goTo(to string) {
 			break
 		}
 	}
-	w.eventually("the runner rests", w.clock.idle)
+	w.rests()
 }
 
 // change replaces what is declared.
