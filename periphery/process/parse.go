@@ -1,6 +1,7 @@
 package process
 
 import (
+	"iter"
 	"regexp"
 	"strings"
 )
@@ -138,20 +139,11 @@ func withoutCalls(script *regexp.Regexp, line string) (string, bool) {
 // nextPart returns the command before the first separator outside of quotes, and
 // the index behind the separator.
 func nextPart(code string) (string, int) {
-	quote := byte(0)
-	for i := 0; i < len(code); i++ {
-		switch c := code[i]; {
-		case c == '\\' && quote != '\'':
-			i++
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == '\'' || c == '"':
-			quote = c
+	for i, c := range unquoted(code) {
+		switch {
 		case c == ';':
 			return code[:i], i + 1
-		case c == '&' && i+1 < len(code) && code[i+1] == '&':
+		case strings.HasPrefix(code[i:], "&&"):
 			return code[:i], i + 2
 		}
 	}
@@ -160,22 +152,33 @@ func nextPart(code string) (string, int) {
 
 // commentAt returns where a comment begins outside of quotes, or -1.
 func commentAt(line string) int {
-	quote := byte(0)
-	for i := 0; i < len(line); i++ {
-		switch c := line[i]; {
-		case c == '\\' && quote != '\'':
-			i++
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == '\'' || c == '"':
-			quote = c
-		case c == '#' && (i == 0 || line[i-1] == ' ' || line[i-1] == '\t'):
+	for i, c := range unquoted(line) {
+		if c == '#' && (i == 0 || line[i-1] == ' ' || line[i-1] == '\t') {
 			return i
 		}
 	}
 	return -1
+}
+
+// unquoted goes through what is neither quoted, nor escaped, nor a quote.
+func unquoted(code string) iter.Seq2[int, byte] {
+	return func(yield func(int, byte) bool) {
+		quote := byte(0)
+		for i := 0; i < len(code); i++ {
+			switch c := code[i]; {
+			case c == '\\' && quote != '\'':
+				i++
+			case quote != 0:
+				if c == quote {
+					quote = 0
+				}
+			case c == '\'' || c == '"':
+				quote = c
+			case !yield(i, c):
+				return
+			}
+		}
+	}
 }
 
 // hasCommand tells whether a text is more than comments and blank lines.
