@@ -17,7 +17,6 @@ import (
 	"berth/bus/bustest"
 	"berth/bus/hub"
 	"berth/periphery"
-	"berth/periphery/docker/dockertest"
 	"berth/schema"
 )
 
@@ -369,6 +368,3 @@ func read(t testing.TB, path string) string {
 	}
 	return string(data)
 }
-
-// engine makes sure that there is one.
-func engine(t testing.TB) string { return dockertest.Engine(t).Host() }

@@ -54,7 +54,7 @@ func osName() string {
 // watchEngine has the status sent when a container changes, until ctx ends. An
 // engine that goes away is looked for again.
 func (a *Agent) watchEngine(ctx context.Context) error {
-	for attempt := 1; ; attempt++ {
+	for attempt := 1; ctx.Err() == nil; attempt++ {
 		began := time.Now()
 		err := a.engine.Watch(ctx, func() { a.poke(a.refresh) }, func(e docker.Event) {
 			// Health checks are seen by what they find, not by each exec of theirs.
@@ -62,20 +62,16 @@ func (a *Agent) watchEngine(ctx context.Context) error {
 				a.poke(a.refresh)
 			}
 		})
-		if ctx.Err() != nil {
-			return nil
-		}
 		if time.Since(began) > 10*time.Second {
 			attempt = 1
 		}
-		if attempt == 1 {
+		if attempt == 1 && ctx.Err() == nil {
 			a.log.Warn("the Docker engine does not tell what happens; it is asked again", "err", err)
 		}
 		a.poke(a.refresh)
-		if bus.Sleep(ctx, bus.Backoff(attempt)) != nil {
-			return nil
-		}
+		_ = bus.Sleep(ctx, bus.Backoff(attempt)) // its error is the end of ctx
 	}
+	return nil
 }
 
 // tell sends the status when something changed, and every 15 seconds.
