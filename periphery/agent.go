@@ -76,10 +76,10 @@ type Agent struct {
 	refused chan error    // by core: the key or the token
 	refresh chan struct{} // the status is worth sending
 	results chan struct{} // a result waits to be reported
+	gate    gate          // between deploys and batches
 
 	loggedIn chan struct{} // anew
 	keying   sync.Mutex    // held while the key is changed
-	gate    gate          // between deploys and batches
 
 	mu   sync.Mutex // guards what follows
 	hand map[string]inHand

@@ -17,9 +17,16 @@ func TestContainerVerbs(t *testing.T) {
 	y := newYard(t)
 	y.make(thing{name: "web", stopped: true, volume: "data"})
 	for _, step := range []struct{ verb, did, state string }{
-		{"start", "started", "running"}, {"start", "", "running"}, {"pause", "paused", "paused"}, {"unpause", "unpaused", "running"},
-		{"restart", "restarted", "running"}, {"stop", "stopped", "exited"}, {"stop", "", "exited"}, {"start", "started", "running"},
-		{"pause", "paused", "paused"}, {"destroy", "destroyed", ""},
+		{"start", "started", "running"},
+		{"start", "", "running"},
+		{"pause", "paused", "paused"},
+		{"unpause", "unpaused", "running"},
+		{"restart", "restarted", "running"},
+		{"stop", "stopped", "exited"},
+		{"stop", "", "exited"},
+		{"start", "started", "running"},
+		{"pause", "paused", "paused"},
+		{"destroy", "destroyed", ""},
 	} {
 		did, resp := y.done("container.do", schema.ContainerDoReq{Container: "web", Verb: step.verb})
 		var want, states []string

@@ -3,6 +3,7 @@ package periphery_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -56,9 +57,7 @@ func (y *yard) make(list ...thing) {
 	api := y.engine.API()
 	for _, o := range list {
 		labels := map[string]string{}
-		for k, v := range o.labels {
-			labels[k] = v
-		}
+		maps.Copy(labels, o.labels)
 		if o.project != "" {
 			labels[docker.LabelProject] = o.project
 			labels[docker.LabelService], _, _ = strings.Cut(strings.TrimPrefix(o.name, o.project+"-"), "-")

@@ -46,7 +46,7 @@ func (c *Client) images(ctx context.Context, used map[string]bool) ([]schema.Eng
 	}
 	out := make([]schema.EngineImage, 0, len(res.Items))
 	for _, i := range res.Items {
-		img := schema.EngineImage{ID: i.ID, Parent: i.ParentID, Tags: append([]string{}, real(i.RepoTags)...), Digests: append([]string{}, real(i.RepoDigests)...), Created: i.Created, Size: i.Size, InUse: used[i.ID]}
+		img := schema.EngineImage{ID: i.ID, Parent: i.ParentID, Tags: append([]string{}, genuine(i.RepoTags)...), Digests: append([]string{}, genuine(i.RepoDigests)...), Created: i.Created, Size: i.Size, InUse: used[i.ID]}
 		if img.Name = shortID(i.ID); len(img.Tags) > 0 {
 			img.Name = img.Tags[0]
 		}

@@ -130,9 +130,9 @@ func (c *Client) ImageObjects(ctx context.Context) ([]Object, error) {
 	}
 	out := make([]Object, 0, len(res.Items))
 	for _, i := range res.Items {
-		o := Object{Kind: schema.EngineImages, ID: i.ID, Labels: i.Labels, Size: i.Size - max(i.SharedSize, 0), Tags: real(i.RepoTags)}
+		o := Object{Kind: schema.EngineImages, ID: i.ID, Labels: i.Labels, Size: i.Size - max(i.SharedSize, 0), Tags: genuine(i.RepoTags)}
 		if len(o.Tags) == 0 {
-			o.Tags = real(i.RepoDigests)
+			o.Tags = genuine(i.RepoDigests)
 		}
 		o.Name = strings.Join(o.Tags, ", ")
 		if o.Name == "" {
@@ -143,8 +143,8 @@ func (c *Client) ImageObjects(ctx context.Context) ([]Object, error) {
 	return byName(out), nil
 }
 
-// real drops what engines write for no name.
-func real(names []string) []string {
+// genuine drops what engines write for no name.
+func genuine(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return strings.HasPrefix(n, "<none>") })
 }
 

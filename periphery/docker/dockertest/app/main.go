@@ -42,12 +42,12 @@ func main() {
 			signal.Notify(stop, sig)
 		}
 	}
-	for _, line := range strings.Split(strings.ReplaceAll(*say, `\n`, "\n"), "\n") {
+	for line := range strings.SplitSeq(strings.ReplaceAll(*say, `\n`, "\n"), "\n") {
 		if line != "" {
 			fmt.Println(line)
 		}
 	}
-	for _, name := range strings.Split(*show, ",") {
+	for name := range strings.SplitSeq(*show, ",") {
 		if name != "" {
 			fmt.Printf("%s=%s\n", name, os.Getenv(name))
 		}
@@ -65,8 +65,14 @@ func main() {
 		fmt.Fprintf(os.Stderr, "exiting with %d\n", *exit)
 		os.Exit(*exit)
 	}
-	go serve(*port, *unhealthy)
-	<-stop
+	failed := make(chan error, 1)
+	go func() { failed <- serve(*port, *unhealthy) }()
+	select {
+	case <-stop:
+	case err := <-failed:
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 // ignore tells of a signal and does nothing about it.
@@ -109,7 +115,7 @@ func check(port, gate string) int {
 	return 0
 }
 
-func serve(port string, unhealthy bool) {
+func serve(port string, unhealthy bool) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, env("APP_TEXT", "ok"))
@@ -131,8 +137,5 @@ func serve(port string, unhealthy bool) {
 		_, _ = w.Write(text)
 	})
 	fmt.Println("serving on port", port)
-	if err := http.ListenAndServe(":"+port, mux); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	return http.ListenAndServe(":"+port, mux)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,7 +50,7 @@ func Isolated(ctx context.Context) (*Engine, error) {
 	}
 	e, err := c.start(ctx)
 	if err != nil {
-		return nil, errors.Join(err, c.remove())
+		return nil, errors.Join(err, c.remove(ctx))
 	}
 	return e, nil
 }
@@ -59,14 +60,14 @@ func takeCell(ctx context.Context, base string) (*cell, error) {
 	for n := 1; n <= Cells; n++ {
 		c := &cell{n: n, dir: filepath.Join(base, strconv.Itoa(n))}
 		if c.stale() {
-			if err := c.remove(); err != nil {
+			if err := c.remove(ctx); err != nil {
 				last = err
 				continue
 			}
 		}
 		if last = run(ctx, "ip", "netns", "add", c.name()); last == nil {
 			if err := os.MkdirAll(c.dir, 0o755); err != nil {
-				return nil, errors.Join(err, c.remove())
+				return nil, errors.Join(err, c.remove(ctx))
 			}
 			return c, os.WriteFile(c.owner(), []byte(strconv.Itoa(os.Getpid())), 0o644)
 		}
@@ -131,7 +132,7 @@ func (c *cell) start(ctx context.Context) (*Engine, error) {
 		text, _ := os.ReadFile(log.Name())
 		return nil, fmt.Errorf("start engine in namespace %s: no answer; the end of its log:\n%s", c.name(), lastLines(string(text), 10))
 	}
-	return &Engine{Client: client, Addr: c.addr(2), Gateway: c.addr(1), Netns: c.netns(), close: c.remove}, nil
+	return &Engine{Client: client, Addr: c.addr(2), Gateway: c.addr(1), Netns: c.netns(), close: func() error { return c.remove(ctx) }}, nil
 }
 
 func (c *cell) ended() bool {
@@ -144,8 +145,8 @@ func (c *cell) ended() bool {
 }
 
 // remove ends all that runs in the cell and removes every trace of it.
-func (c *cell) remove() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+func (c *cell) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 60*time.Second)
 	defer cancel()
 	if pid, err := readPid(filepath.Join(c.dir, "docker.pid")); err == nil && c.isDaemon(pid) {
 		_ = syscall.Kill(pid, syscall.SIGTERM)
@@ -203,8 +204,8 @@ func (c *cell) killLeftovers(ctx context.Context) {
 func (c *cell) unmount() {
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	lines := strings.Split(string(mounts), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
-		if f := strings.Fields(lines[i]); len(f) > 1 && strings.HasPrefix(f[1], c.dir+"/") {
+	for _, line := range slices.Backward(lines) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], c.dir+"/") {
 			_ = syscall.Unmount(f[1], syscall.MNT_DETACH)
 		}
 	}
