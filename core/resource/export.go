@@ -73,6 +73,21 @@ func (g *Registry) Export(ctx context.Context, o ExportOptions) (string, error) 
 	return strings.Join(parts, "\n##\n\n"), nil
 }
 
+// TOML returns a resource, as its kind shows it, in the form of a file.
+func TOML(k Any, shown json.RawMessage) (string, error) {
+	var doc struct {
+		ID string `json:"id"`
+	}
+	if err := json.Unmarshal(shown, &doc); err != nil {
+		return "", fmt.Errorf("read %s: %w", k.Name(), err)
+	}
+	out, err := k.export(doc.ID, false)
+	if err != nil {
+		return "", err
+	}
+	return out.write(k.Fields(), k.flatKind()), nil
+}
+
 // exportOrder is the order of the kinds in a file.
 func exportOrder() []string {
 	return []string{
@@ -147,7 +162,9 @@ func (x exported) write(fields []schema.Field, flat bool) string {
 		stages, _ := x.Config["stages"].([]any)
 		delete(x.Config, "stages")
 		w.table("config", fields, x.Config)
-		w.stages(x.kind, stages)
+		if f := fieldNamed(fields, "stages"); f != nil {
+			w.stages(x.kind, f.Fields, stages)
+		}
 	case x.kind == "user_group":
 		w.group(fields, x.Config)
 	case flat:
@@ -163,7 +180,9 @@ func (x exported) write(fields []schema.Field, flat bool) string {
 }
 
 // stages writes the stages of a procedure, a table each.
-func (w *tomlWriter) stages(kind string, stages []any) {
+func (w *tomlWriter) stages(kind string, fields []schema.Field, stages []any) {
+	plain := slices.DeleteFunc(slices.Clone(fields), func(f schema.Field) bool { return f.Name == "executions" })
+	inner := fieldNamed(fields, "executions").Fields
 	for _, item := range stages {
 		stage, ok := item.(map[string]any)
 		if !ok {
@@ -171,10 +190,7 @@ func (w *tomlWriter) stages(kind string, stages []any) {
 		}
 		w.line("")
 		w.line("[[%s.config.stage]]", kind)
-		w.pair("name", stage["name"])
-		if stage["enabled"] == false {
-			w.pair("enabled", false)
-		}
+		w.table("", plain, stage)
 		list, _ := stage["executions"].([]any)
 		if len(list) == 0 {
 			w.line("executions = []")
@@ -182,14 +198,14 @@ func (w *tomlWriter) stages(kind string, stages []any) {
 		}
 		w.line("executions = [")
 		for _, item := range list {
-			w.line("  %s,", execution(item))
+			w.line("  %s,", execution(inner, item))
 		}
 		w.line("]")
 	}
 }
 
 // execution writes one on a line: { execution.type = …, execution.params.x = … }.
-func execution(item any) string {
+func execution(fields []schema.Field, item any) string {
 	m, _ := item.(map[string]any)
 	e, _ := m["execution"].(map[string]any)
 	params, _ := e["params"].(map[string]any)
@@ -204,9 +220,9 @@ func execution(item any) string {
 	if len(parts) == 1 {
 		parts = append(parts, "execution.params = {}")
 	}
-	for _, key := range sortedKeys(m) {
-		if f := fieldNamed(schema.Fields(schema.EnabledExecution{Enabled: true}), key); f != nil && key != "execution" && !isDefault(*f, m[key]) {
-			parts = append(parts, key+" = "+inline(m[key]))
+	for _, f := range fields {
+		if v, ok := m[f.Name]; ok && f.Name != "execution" && !isDefault(f, v) {
+			parts = append(parts, f.Name+" = "+inline(v))
 		}
 	}
 	return "{ " + strings.Join(parts, ", ") + " }"

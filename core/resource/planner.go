@@ -198,7 +198,7 @@ func (p *planner) checkReferrers(kept, deleted []*step) {
 			for _, r := range h.refs {
 				if g := gone[r.kind+"/"+r.value]; g != nil {
 					p.issues = append(p.issues, Issue{Key: g.Kind + "." + g.Name, Text: fmt.Sprintf(
-						"is not declared any more and would be deleted, but %s %q, which is not in scope, refers to it at %s: change that first, or declare this", k.Name(), h.target.Name, r.path)})
+						"is not declared any more and would be deleted, but %s %q, which is not in scope%s, refers to it at %s: change that first, or declare this", k.Name(), h.target.Name, p.scope.of(), r.path)})
 				}
 			}
 		}
@@ -243,6 +243,11 @@ func (p *planner) fail(e entry, key, format string, args ...any) {
 
 func (p *planner) warn(e entry, key, format string, args ...any) {
 	p.issues = append(p.issues, e.issue(key, fmt.Sprintf(format, args...), true))
+}
+
+// offline is a mistake, or a warning when the plan does not know what is stored.
+func (p *planner) offline(e entry, key, format string, args ...any) {
+	p.issues = append(p.issues, e.issue(key, fmt.Sprintf(format, args...), p.scope.Loose))
 }
 
 // path is where a setting stands in the declaration.

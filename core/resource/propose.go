@@ -65,6 +65,9 @@ func (k *Kind[C]) propose(e entry, p *planner) {
 			return
 		}
 	}
+	if at := maskIn(e.tree, ""); at != "" && x.masked() {
+		p.offline(e, at, "is the mask of a secret, and nothing is stored that it stands for: write the secret itself, or a [[VARIABLE]]")
+	}
 	d.target, d.tags = x.want.Target(k.name), x.want.Tags
 	p.claim(d)
 }
@@ -87,6 +90,39 @@ func (x *proposed[C]) meet(r schema.Resource[C]) error {
 		}
 	}
 	return restoreMasked(&x.want.Config, have.Config, nil)
+}
+
+// masked reports whether a secret is still the mask.
+func (x *proposed[C]) masked() bool {
+	found := false
+	_, err := mapSecrets(x.want.Config, func(s string) (string, error) {
+		found = found || s == Mask
+		return s, nil
+	})
+	return found || err != nil
+}
+
+// maskIn returns the path of the first mask in a declaration, or "".
+func maskIn(v any, path string) string {
+	switch v := v.(type) {
+	case string:
+		if v == Mask {
+			return path
+		}
+	case []any:
+		for i, item := range v {
+			if at := maskIn(item, fmt.Sprintf("%s[%d]", path, i)); at != "" {
+				return at
+			}
+		}
+	case map[string]any:
+		for key, item := range v {
+			if at := maskIn(item, dot(path, key)); at != "" {
+				return at
+			}
+		}
+	}
+	return ""
 }
 
 // normal returns settings in the one form in which they are compared and stored.

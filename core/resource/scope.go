@@ -10,12 +10,14 @@ import (
 // Scope says which declared and stored resources a plan is about. The zero Scope
 // is everything that is declared, and deletes nothing.
 type Scope struct {
-	Kinds   []string        // empty is all that are registered
-	Tags    []string        // only resources that have all of these; variables and user groups have none and always count
-	Only    []schema.Target // narrowed to these, by kind and name or id; empty is all
-	Delete  bool            // what is in scope, stored and not declared is deleted
-	Self    schema.Target   // never deleted, and changed last: the sync that plans
-	Managed string          // who manages the scope, for messages: `resource_sync "main"`
+	Kinds  []string        // empty is all that are registered
+	Tags   []string        // only resources that have all of these; variables and user groups have none and always count
+	Only   []schema.Target // narrowed to these, by kind and name or id; empty is all
+	Delete bool            // what is in scope, stored and not declared is deleted
+	Self   schema.Target   // never deleted, and changed last: the sync that plans
+	// Loose is for looking at files without a core: what they refer to may be stored.
+	Loose   bool
+	Managed string // who manages the scope, for messages: `resource_sync "main"`
 }
 
 func (s Scope) hasKind(kind string) bool {
@@ -24,6 +26,14 @@ func (s Scope) hasKind(kind string) bool {
 
 func (s Scope) chosen(t schema.Target) bool {
 	return len(s.Only) == 0 || slices.ContainsFunc(s.Only, func(o schema.Target) bool { return names(o, t) })
+}
+
+// of names whose scope it is.
+func (s Scope) of() string {
+	if s.Managed == "" {
+		return ""
+	}
+	return " of " + s.Managed
 }
 
 func (s Scope) isSelf(t schema.Target) bool { return s.Self.Kind != "" && names(s.Self, t) }
