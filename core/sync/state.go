@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 
+	"berth/core/resource"
 	"berth/schema"
 )
 
@@ -70,12 +71,25 @@ func (s *Syncer) texts(ctx context.Context, p *Planned) {
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		if c.Op == "update" || c.Op == "delete" {
-			c.Current, _ = s.shown(ctx, schema.Target{Kind: c.Kind, ID: c.ID, Name: c.Name}) // gone meanwhile: nothing to show
+			var kept resource.Kept
+			if at := p.at[i]; at >= 0 {
+				kept = keptOf(p.resources.Changes[at])
+			}
+			c.Current, _ = s.shown(ctx, schema.Target{Kind: c.Kind, ID: c.ID, Name: c.Name}, kept) // gone meanwhile: nothing to show
 		}
 		if c.Op == "create" || c.Op == "update" {
 			c.Proposed = tableAt(p.Files, c.File, c.Line)
 		}
 	}
+}
+
+// keptOf is what a file says of a resource that is not stored.
+func keptOf(c resource.Change) resource.Kept {
+	out := resource.Kept{Deploy: c.Deploy}
+	for _, t := range c.After {
+		out.After = append(out.After, t.Name)
+	}
+	return out
 }
 
 // keep stores what a look has found, and tells people when what is pending changed.

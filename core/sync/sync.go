@@ -102,14 +102,8 @@ func (s *Syncer) lock(id string) (unlock func()) {
 func (s *Syncer) ClearCache(ctx context.Context) error { return s.repos.clear(ctx) }
 
 // shown returns a resource as a file has it.
-func (s *Syncer) shown(ctx context.Context, t schema.Target) (string, error) {
-	k, err := s.cfg.Registry.Kind(t.Kind)
-	if err != nil {
-		return "", err
-	}
-	raw, err := k.Show(ctx, t.ID)
-	if err != nil {
-		return "", err
-	}
-	return resource.TOML(k, raw)
+func (s *Syncer) shown(ctx context.Context, t schema.Target, kept resource.Kept) (string, error) {
+	return s.cfg.Registry.Export(ctx, resource.ExportOptions{
+		Targets: []schema.Target{t}, Kept: map[string]resource.Kept{t.Kind + "/" + t.Name: kept},
+	})
 }
