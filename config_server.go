@@ -25,6 +25,7 @@ func coreSettings(c *core.Config) *settings {
 	s.text(&c.AdminUsername, "admin-username", "", "make this administrator when there is no user yet", "BERTH_INIT_ADMIN_USERNAME", "KOMODO_INIT_ADMIN_USERNAME")
 	s.sealed(&c.AdminPassword, "admin-password", "his password", "BERTH_INIT_ADMIN_PASSWORD", "KOMODO_INIT_ADMIN_PASSWORD")
 	s.text(&c.Title, "title", "", "name of this installation", "KOMODO_TITLE")
+	s.text(&c.Zone, "timezone", "", "IANA time zone of schedules that name none, as Europe/Berlin; the machine's own without", "KOMODO_TIMEZONE")
 	s.text(&c.Backup.Folder, "backup-folder", "", "folder of the backups that BackupCoreDatabase writes; backups in the data folder without", "KOMODO_CLI_BACKUPS_FOLDER")
 	s.number(&c.Backup.Keep, "backup-keep", 14, "how many of them are kept", "KOMODO_CLI_MAX_BACKUPS")
 	s.texts(&c.Backup.Recipients, "backup-recipient", "age recipients (age1…) who can open them; keep their keys elsewhere")

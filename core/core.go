@@ -24,6 +24,7 @@ import (
 	"berth/core/monitor"
 	"berth/core/resource"
 	"berth/core/run"
+	"berth/core/schedule"
 	"berth/core/script"
 	"berth/core/store"
 	"berth/core/webhook"
@@ -50,6 +51,7 @@ type Config struct {
 	AdminUsername  string         // the first administrator, made if there is no user
 	AdminPassword  string
 	Title          string
+	Zone           string // IANA name of the zone of schedules that name none; empty is the machine's own
 	Accounts       Accounts
 	Backup         Backups
 	Effective      []byte // this configuration as a file, for backups; it holds secrets
@@ -97,6 +99,7 @@ type core struct {
 	engine     *run.Engine
 	monitor    *monitor.Monitor
 	alerts     *alert.Alerts
+	schedules  *schedule.Runner
 	gate       *access.Gate
 	peers      access.Peers
 	journal    *webhook.Journal
@@ -174,6 +177,9 @@ func (c *core) open(ctx context.Context) error {
 		return err
 	}
 	if err := c.openDoors(ctx); err != nil {
+		return err
+	}
+	if err := c.openSchedules(ctx); err != nil {
 		return err
 	}
 	c.api = api.New(c.apiDeps())
@@ -274,6 +280,7 @@ func (c *core) serve(ctx context.Context) error {
 			return err
 		}
 		g.Go(func() error { return c.webhooks.Run(gctx) })
+		g.Go(func() error { return c.schedules.Run(gctx) })
 		g.Go(func() error { return c.runStartupActions(gctx) })
 		return c.listen(gctx, g)
 	})

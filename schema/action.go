@@ -8,6 +8,7 @@ type ActionConfig struct {
 	Schedule         string   `json:"schedule" doc:"When it runs by itself; empty is never."`
 	ScheduleEnabled  bool     `json:"schedule_enabled" doc:"Whether the schedule counts."`
 	ScheduleTimezone string   `json:"schedule_timezone" doc:"IANA name of the schedule's time zone; empty is core's own."`
+	ScheduleMissed   string   `json:"schedule_missed" enum:"Skip,Once" own:"true" doc:"What becomes of a time that was missed: Skip, or run Once as soon as possible. Either is an alert."`
 	ScheduleAlert    bool     `json:"schedule_alert" doc:"Alert whenever the schedule starts it."`
 	FailureAlert     bool     `json:"failure_alert" doc:"Alert whenever a run of it fails."`
 	WebhookEnabled   bool     `json:"webhook_enabled" doc:"Act on webhooks; otherwise they are accepted and ignored."`
@@ -22,7 +23,14 @@ type ActionConfig struct {
 // DefaultAction returns the settings of an action that declares none.
 func DefaultAction() ActionConfig {
 	return ActionConfig{
-		ScheduleFormat: "English", ScheduleEnabled: true, ScheduleAlert: true, FailureAlert: true, WebhookEnabled: true,
+		ScheduleFormat: FormatEnglish, ScheduleEnabled: true, ScheduleMissed: MissedSkip, ScheduleAlert: true, FailureAlert: true, WebhookEnabled: true,
 		ArgumentsFormat: "key_value", Timeout: 3600,
 	}
+}
+
+// Check refuses a schedule that could never run.
+func (c ActionConfig) Check() Report {
+	var r Report
+	checkSchedule(&r, c.ScheduleFormat, c.Schedule, c.ScheduleTimezone)
+	return r
 }

@@ -19,6 +19,8 @@ func (a *API) infos(kind string) infoOf {
 		return a.repoInfos
 	case "procedure":
 		return a.procedureInfos
+	case "action":
+		return a.actionInfos
 	case "build":
 		return a.buildInfos
 	case "builder":
@@ -300,12 +302,61 @@ type procedureItem struct {
 func (a *API) procedureInfos(ctx context.Context) (map[string]info, error) {
 	list, err := a.deps.Views.Procedures(ctx)
 	out := make(map[string]info, len(list))
+	times := a.scheduled("procedure")
 	for _, v := range list {
-		item := procedureItem{Stages: len(v.Resource.Config.Stages), State: v.State}
+		t := times[v.Resource.ID]
+		item := procedureItem{Stages: len(v.Resource.Config.Stages), State: v.State, NextRun: orNone(t.Next), BadTime: orNull(t.Problem)}
 		if v.LastRun != nil {
 			item.LastRun = &v.LastRun.Queued
 		}
 		out[v.Resource.ID] = info{item: item, state: v.State}
 	}
 	return out, err
+}
+
+type actionItem struct {
+	State   string  `json:"state"`
+	LastRun *int64  `json:"last_run_at"`
+	NextRun *int64  `json:"next_scheduled_run"`
+	BadTime *string `json:"schedule_error"`
+}
+
+func (a *API) actionInfos(ctx context.Context) (map[string]info, error) {
+	k, err := a.deps.Kinds.Kind("action")
+	if schema.CodeOf(err) == schema.NotFound {
+		return map[string]info{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := k.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	times := a.scheduled("action")
+	out := make(map[string]info, len(list))
+	for _, raw := range list {
+		r, err := readResource(raw)
+		if err != nil {
+			return nil, err
+		}
+		t := times[r.ID]
+		item := actionItem{State: "Unknown", NextRun: orNone(t.Next), BadTime: orNull(t.Problem)}
+		if last, err := a.deps.Engine.List(ctx, schema.RunFilter{Target: r.ID, Action: "RunAction", Limit: 1}); err == nil && len(last) > 0 {
+			item.LastRun, item.State = &last[0].Queued, lastState(last[0])
+		}
+		out[r.ID] = info{item: item, state: item.State}
+	}
+	return out, nil
+}
+
+// lastState is Komodo's word for how an action's last run stands.
+func lastState(rec *schema.Run) string {
+	switch {
+	case !rec.State.Terminal():
+		return "Running"
+	case rec.State.Good():
+		return "Ok"
+	}
+	return "Failed"
 }
