@@ -195,7 +195,7 @@ func (p *program) runsCommand() *cobra.Command {
 	list := p.runsList()
 	c.RunE = list.RunE
 	c.Flags().AddFlagSet(list.Flags())
-	c.AddCommand(list, p.runsShow(), p.runsLogs(), p.runsCancel())
+	c.AddCommand(list, p.runsShow(), p.runsLogs(), p.runsCancel(), p.runsApprove())
 	return c
 }
 
@@ -368,6 +368,26 @@ func (p *program) runsLogs() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the run ends")
+	return c
+}
+
+func (p *program) runsApprove() *cobra.Command {
+	var stage string
+	c := &cobra.Command{
+		Use: "approve RUN", Short: "Let a run go on that waits for an approval", Args: cobra.ExactArgs(1), Example: "  berth runs approve 42",
+		RunE: func(c *cobra.Command, args []string) error {
+			var u api.Update
+			if err := p.call(c.Context(), api.GroupExecute, "ApproveRun", map[string]string{"id": args[0], "stage": stage}, &u); err != nil {
+				return err
+			}
+			if p.asJSON {
+				return p.printJSON(u)
+			}
+			fmt.Fprintln(p.out, "Approved.")
+			return nil
+		},
+	}
+	c.Flags().StringVar(&stage, "stage", "", "stage to approve; needed only when several wait")
 	return c
 }
 

@@ -6,13 +6,13 @@ import (
 
 // AlertWire is an alert as Komodo's clients read it.
 type AlertWire struct {
-	ID       alertID                `json:"_id"`
-	At       int64                 `json:"ts"`
-	Resolved bool                  `json:"resolved"`
+	ID       alertID        `json:"_id"`
+	At       int64          `json:"ts"`
+	Resolved bool           `json:"resolved"`
 	Level    Severity       `json:"level"`
 	Target   ResourceTarget `json:"target"`
-	Data     alertData              `json:"data"`
-	Ended    *int64                `json:"resolved_ts"`
+	Data     alertData      `json:"data"`
+	Ended    *int64         `json:"resolved_ts"`
 	// Message is Berth's own: one sentence for people.
 	Message string `json:"message"`
 }

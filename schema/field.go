@@ -167,6 +167,8 @@ func typeName(t reflect.Type) string {
 		return "labels"
 	case reflect.TypeFor[Conversions]():
 		return "conv"
+	case reflect.TypeFor[Duration]():
+		return "duration"
 	case reflect.TypeFor[TermLabels]():
 		return "termlabels"
 	case reflect.TypeFor[ImageRegistries]():

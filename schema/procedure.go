@@ -21,6 +21,11 @@ type ProcedureStage struct {
 	Name       string             `json:"name" required:"true" doc:"Label."`
 	Enabled    bool               `json:"enabled" doc:"A stage that is not enabled is skipped."`
 	Executions []EnabledExecution `json:"executions" alias:"execution" doc:"What it does."`
+
+	Approval          bool     `json:"approval,omitempty" own:"true" doc:"Wait before it until somebody approves."`
+	Concurrency       int      `json:"concurrency,omitempty" own:"true" doc:"Most executions that run at once; 0 is all. A batch counts as one."`
+	ContinueOnFailure bool     `json:"continue_on_failure,omitempty" own:"true" doc:"Go on with the next stage when something of it failed; the run then ends with a warning."`
+	Timeout           Duration `json:"timeout,omitempty" own:"true" doc:"Longest the stage may take, as 10m or 1h30m; what runs then is canceled."`
 }
 
 func (s *ProcedureStage) setDefaults() {
@@ -31,6 +36,10 @@ func (s *ProcedureStage) setDefaults() {
 type EnabledExecution struct {
 	Execution Execution `json:"execution" required:"true" doc:"What is done."`
 	Enabled   bool      `json:"enabled" doc:"One that is not enabled is skipped."`
+
+	Timeout           Duration `json:"timeout,omitempty" own:"true" doc:"Longest one try of it may take, as 10m or 1h30m; it is then canceled and has failed."`
+	Retries           int      `json:"retries,omitempty" own:"true" doc:"How often it is tried again when it failed."`
+	ContinueOnFailure bool     `json:"continue_on_failure,omitempty" own:"true" doc:"Its failure does not fail the stage; the run then ends with a warning."`
 }
 
 func (e *EnabledExecution) setDefaults() { *e = EnabledExecution{Enabled: true} }
@@ -43,24 +52,41 @@ func DefaultProcedure() ProcedureConfig {
 	}
 }
 
-// Check refuses a schedule that could never run.
+// Check refuses a schedule that could never run, and bounds that are none.
 func (c ProcedureConfig) Check() Report {
 	var r Report
 	checkSchedule(&r, c.ScheduleFormat, c.Schedule, c.ScheduleTimezone)
+	for i, s := range c.Stages {
+		if s.Concurrency < 0 {
+			r.fail(index("stages", i)+".concurrency", "is negative: 0 is all at once")
+		}
+		for j, e := range s.Executions {
+			if e.Retries < 0 || e.Retries > maxRetries {
+				r.fail(index("stages", i)+"."+index("executions", j)+".retries", "want 0 to %d", maxRetries)
+			}
+		}
+	}
 	return r
 }
 
-// CheckSelf refuses a procedure that runs itself.
+// maxRetries is how often an execution may be tried again.
+const maxRetries = 100
+
+// CheckSelf refuses a procedure that runs itself, and executions that cannot run.
 func (c ProcedureConfig) CheckSelf(id string) Report {
 	var r Report
 	for i, s := range c.Stages {
 		for j, e := range s.Executions {
+			at := index("stages", i) + "." + index("executions", j) + ".execution"
+			if t, _ := ExecutionByType(e.Execution.Type); t.Group == "Swarm" {
+				r.fail(at+".type", "%s: what works on a swarm does not run yet: take it out of the procedure", e.Execution.Type)
+			}
 			if e.Execution.Type != "RunProcedure" {
 				continue
 			}
 			for _, ref := range e.Execution.Refs() {
 				if ref.Value == id {
-					r.fail(index("stages", i)+"."+index("executions", j)+".execution.params.procedure", "a procedure cannot run itself")
+					r.fail(at+".params.procedure", "a procedure cannot run itself")
 				}
 			}
 		}

@@ -77,6 +77,8 @@ const (
 	StepChild StepKind = "child" // another run
 	StepSleep StepKind = "sleep"
 	StepCore  StepKind = "core" // work of core itself
+	// StepApproval waits until somebody approves.
+	StepApproval StepKind = "approval"
 )
 
 // Step is one recorded action of a run. Its name is unique within the run and

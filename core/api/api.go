@@ -57,6 +57,7 @@ type Views interface {
 type Engine interface {
 	Start(ctx context.Context, req run.StartReq) (*schema.Run, error)
 	Cancel(ctx context.Context, id string, by schema.Actor) error
+	Approve(ctx context.Context, id, stage string, by schema.Actor) error
 	Get(ctx context.Context, id string) (*schema.Run, error)
 	List(ctx context.Context, f schema.RunFilter) ([]*schema.Run, error)
 	Actions() []run.Action

@@ -26,6 +26,8 @@ func (a *API) runRows() []Row {
 		Read(spec{name: "GetRunOutput", own: true, doc: "Read the output of a run and go on from a sequence number.", needs: access.CanRead, example: map[string]any{"id": "42", "after": 0}}, a.runOutput),
 		Execute(spec{name: "CancelRun", own: true, doc: "Ask a run and what it started to end.", needs: access.CanExec, example: map[string]any{"id": "42"}},
 			func(ctx context.Context, p one) (Update, error) { return a.cancel(ctx, p.ID) }),
+		Execute(spec{name: "ApproveRun", own: true, doc: "Let a run go on that waits for an approval.", needs: access.CanExec, example: map[string]any{"id": "42"}}, a.approve),
+		Read(spec{name: "MatchResources", own: true, doc: "List what a batch with this pattern would work on now.", needs: access.CanRead, example: map[string]any{"kind": "stack", "pattern": "web-*"}}, a.match),
 		Execute(spec{name: "CancelProcedure", doc: "Cancel the runs of a procedure.", needs: access.CanExec, kind: "procedure", example: map[string]any{"procedure": "my-procedure"}},
 			func(ctx context.Context, p cancelProcedure) (Update, error) {
 				return a.cancelRuns(ctx, "procedure", p.Procedure, "RunProcedure", p.UpdateID)
@@ -146,6 +148,47 @@ func (a *API) cancel(ctx context.Context, key string) (Update, error) {
 		return Update{}, err
 	}
 	return updateOf(r), nil
+}
+
+type approval struct {
+	ID    string `json:"id" alias:"run" doc:"Id of the run, or its number."`
+	Stage string `json:"stage,omitempty" doc:"Stage that waits; needed only when several do."`
+}
+
+func (a *API) approve(ctx context.Context, p approval) (Update, error) {
+	r, err := a.run(ctx, p.ID)
+	if err != nil {
+		return Update{}, err
+	}
+	if err := access.Permit(ctx, access.CanExec, r.Target); err != nil {
+		return Update{}, err
+	}
+	c, _ := access.CallerOf(ctx)
+	if err := a.deps.Engine.Approve(ctx, r.ID, p.Stage, c.Actor); err != nil {
+		return Update{}, err
+	}
+	if r, err = a.deps.Engine.Get(ctx, r.ID); err != nil {
+		return Update{}, err
+	}
+	return updateOf(r), nil
+}
+
+type matchQuery struct {
+	Kind    string   `json:"kind" doc:"Kind of the resources."`
+	Pattern string   `json:"pattern" doc:"Names or ids, separated by commas or lines; * and ? match, between backslashes stands a regular expression."`
+	Tags    []string `json:"tags,omitempty" doc:"Only those with all of these tags."`
+}
+
+func (a *API) match(_ context.Context, p matchQuery) ([]schema.Target, error) {
+	k, err := a.deps.Kinds.Kind(p.Kind)
+	if err != nil {
+		return nil, err
+	}
+	list, err := k.Match(p.Pattern, p.Tags)
+	if list == nil {
+		list = []schema.Target{}
+	}
+	return list, err
 }
 
 type cancelProcedure struct {

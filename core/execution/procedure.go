@@ -44,8 +44,17 @@ func (d *Deps) RunProcedure(ctx context.Context, r *run.Run) (run.Outcome, error
 			}
 			continue
 		}
+		if st.Approval {
+			if err := r.Approval(ctx, plan[i].Name+" / approval", plan[i].Name); err != nil {
+				return run.Outcome{}, errors.Join(err, r.EndStage(context.WithoutCancel(ctx), plan[i].Name, schema.StateCanceled, "not approved"))
+			}
+		}
 		t, err := d.stage(ctx, r, plan[i], st)
-		if err != nil {
+		switch {
+		case err == nil:
+		case st.ContinueOnFailure && ctx.Err() == nil:
+			t.tolerate()
+		default:
 			return run.Outcome{}, fmt.Errorf("stage %q: %w", st.Name, err)
 		}
 		all.add(t)
@@ -81,6 +90,7 @@ type tally struct {
 	mu                               sync.Mutex
 	total, changed, warned, replaced int
 	failed                           []string
+	tolerated                        []string // failed, which is let pass
 }
 
 func (t *tally) add(o *tally) {
@@ -89,10 +99,19 @@ func (t *tally) add(o *tally) {
 	t.warned += o.warned
 	t.replaced += o.replaced
 	t.failed = append(t.failed, o.failed...)
+	t.tolerated = append(t.tolerated, o.tolerated...)
+}
+
+// tolerate lets all failures pass.
+func (t *tally) tolerate() {
+	t.tolerated, t.failed = append(t.tolerated, t.failed...), nil
 }
 
 // count takes a child run's end.
-func (t *tally) count(label string, c *schema.Run) {
+func (t *tally) count(label string, c *schema.Run) { t.countAs(label, c, false) }
+
+// countAs takes a child run's end; a failure may be let pass.
+func (t *tally) countAs(label string, c *schema.Run, tolerant bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.total++
@@ -110,7 +129,11 @@ func (t *tally) count(label string, c *schema.Run) {
 		if c.Problem != nil {
 			text = c.Problem.Text
 		}
-		t.failed = append(t.failed, label+": "+text)
+		if tolerant {
+			t.tolerated = append(t.tolerated, label+": "+text)
+		} else {
+			t.failed = append(t.failed, label+": "+text)
+		}
 	}
 }
 
@@ -123,14 +146,21 @@ func (t *tally) err() error {
 
 func (t *tally) outcome() run.Outcome {
 	note := fmt.Sprintf("%d done", t.changed)
-	if same := t.total - t.changed - t.warned - t.replaced; same > 0 {
+	if same := t.total - t.changed - t.warned - t.replaced - len(t.tolerated); same > 0 {
 		note += fmt.Sprintf(", %d unchanged", same)
 	}
 	if t.replaced > 0 {
 		note += fmt.Sprintf(", %d superseded by newer runs", t.replaced)
 	}
+	state := schema.RunState("")
 	if t.warned > 0 {
-		return run.Outcome{State: schema.StateWarning, Note: note + fmt.Sprintf(", %d matched nothing", t.warned)}
+		state, note = schema.StateWarning, note+fmt.Sprintf(", %d matched nothing", t.warned)
+	}
+	if n := len(t.tolerated); n > 0 {
+		state, note = schema.StateWarning, note+fmt.Sprintf(", %d failed and was let pass: %s", n, strings.Join(t.tolerated, "; "))
+	}
+	if state != "" {
+		return run.Outcome{State: state, Note: note}
 	}
 	return run.Outcome{Note: note}
 }
@@ -146,14 +176,21 @@ func (d *Deps) stage(ctx context.Context, r *run.Run, plan schema.Stage, st sche
 		return nil, err
 	}
 	var g errgroup.Group
+	if st.Concurrency > 0 {
+		g.SetLimit(st.Concurrency)
+	}
+	work, stop := bounded(ctx, startOf(r.Record(), plan.Name), st.Timeout, fmt.Sprintf("stage %q", plan.Name))
+	defer stop()
 	for i, ex := range st.Executions {
 		if !ex.Enabled {
 			continue
 		}
-		g.Go(func() error { return d.execute(ctx, r, execution{plan.Name, i, ex.Execution, cause}, t) })
+		g.Go(func() error { return d.execute(work, r, execution{plan.Name, i, ex, cause}, t) })
 	}
-	if err := g.Wait(); err != nil {
+	if err := g.Wait(); err != nil && ctx.Err() != nil {
 		return t, err
+	} else if err != nil { // its time was up
+		t.count(plan.Name, &schema.Run{State: schema.StateFailed, Problem: schema.ProblemOf(err)})
 	}
 	state, note := schema.StateSucceeded, t.outcome().Note
 	switch cause := context.Cause(ctx); {
@@ -166,45 +203,97 @@ func (d *Deps) stage(ctx context.Context, r *run.Run, plan schema.Stage, st sche
 	return t, errors.Join(err, r.EndStage(ctx, plan.Name, state, note))
 }
 
+// startOf is when a stage began: a timeout counts from there over restarts.
+func startOf(rec *schema.Run, stage string) time.Time {
+	for _, s := range rec.Stages {
+		if s.Name == stage && s.Started != 0 {
+			return time.UnixMilli(s.Started)
+		}
+	}
+	return time.Now()
+}
+
+// bounded ends a context when the time of what it is for is up.
+func bounded(ctx context.Context, from time.Time, limit schema.Duration, what string) (context.Context, context.CancelFunc) {
+	if limit == 0 {
+		return ctx, func() {}
+	}
+	cause := schema.Errorf(schema.Expired, "%s took longer than its timeout of %s", what, limit)
+	return context.WithDeadlineCause(ctx, from.Add(time.Duration(limit)), cause)
+}
+
 type execution struct {
 	stage string
 	index int
-	what  schema.Execution
+	what  schema.EnabledExecution
 	cause schema.Cause
 }
 
+// execute does one execution, again if it failed and may be tried again.
 func (d *Deps) execute(ctx context.Context, r *run.Run, e execution, t *tally) error {
-	step := fmt.Sprintf("%s / %d %s", e.stage, e.index+1, e.what.Type)
-	switch e.what.Type {
+	what := e.what.Execution
+	step := fmt.Sprintf("%s / %d %s", e.stage, e.index+1, what.Type)
+	switch what.Type {
 	case "None":
 		return nil
 	case "Sleep":
 		var p struct {
 			Duration int64 `json:"duration_ms"`
 		}
-		if err := json.Unmarshal(e.what.Params, &p); err != nil {
+		if err := json.Unmarshal(what.Params, &p); err != nil {
 			return schema.Wrap(schema.Invalid, err, "Sleep: %v", err)
 		}
 		t.count(step, &schema.Run{State: schema.StateSucceeded})
 		return r.Sleep(ctx, step, time.Duration(p.Duration)*time.Millisecond)
 	}
+	for try := 0; ; try++ {
+		name := step
+		if try > 0 {
+			name = fmt.Sprintf("%s (try %d)", step, try+1)
+		}
+		child, err := d.try(ctx, r, name, e)
+		if err != nil {
+			return err
+		}
+		if child.State == schema.StateFailed && try < e.what.Retries {
+			continue
+		}
+		label := what.Type
+		if child.Target.Name != "" {
+			label += " " + child.Target.Name
+		}
+		t.countAs(label, child, e.what.ContinueOnFailure)
+		return nil
+	}
+}
+
+// try starts what an execution does and waits for its end. A failure is in the
+// run that it returns; the error is why nothing more is to be done.
+func (d *Deps) try(ctx context.Context, r *run.Run, step string, e execution) (*schema.Run, error) {
+	from := time.Now()
+	if s := r.Record().Step(step); s != nil {
+		from = time.UnixMilli(s.Queued)
+	}
+	one, stop := bounded(ctx, from, e.what.Timeout, e.what.Execution.Type)
+	defer stop()
 	rec := r.Record()
-	child, err := r.Child(ctx, step, run.StartReq{
-		Action: e.what.Type, Params: e.what.Params, Stage: e.stage, Cause: e.cause,
+	child, err := r.Child(one, step, run.StartReq{
+		Action: e.what.Execution.Type, Params: e.what.Execution.Params, Stage: e.stage, Cause: e.cause,
 		Actor: schema.Actor{Kind: "procedure", ID: rec.Target.ID, Name: rec.Target.Name},
 	})
-	if err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		child = &schema.Run{State: schema.StateFailed, Problem: schema.ProblemOf(err)}
+	switch {
+	case ctx.Err() != nil && (err != nil || schema.CodeOf(context.Cause(ctx)) == schema.Expired):
+		return nil, context.Cause(ctx)
+	case err != nil && one.Err() != nil:
+		return &schema.Run{State: schema.StateFailed, Problem: schema.ProblemOf(context.Cause(one))}, nil
+	case err != nil:
+		return &schema.Run{State: schema.StateFailed, Problem: schema.ProblemOf(err)}, nil
+	case one.Err() != nil && child.State == schema.StateCanceled: // by its timeout
+		late := *child
+		late.State, late.Problem = schema.StateFailed, schema.ProblemOf(context.Cause(one))
+		return &late, nil
 	}
-	label := e.what.Type
-	if child.Target.Name != "" {
-		label += " " + child.Target.Name
-	}
-	t.count(label, child)
-	return nil
+	return child, nil
 }
 
 // causeFor is the cause that the children of a run are given: what caused the run,
