@@ -41,6 +41,7 @@ type Any interface {
 	flatKind() bool
 	canonical(name string) string
 	export(id string, secrets bool) (exported, error)
+	jsonKind() schema.JSONKind
 	propose(e entry, p *planner)
 	remove(t schema.Target, p *planner) proposal
 }

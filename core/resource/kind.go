@@ -261,3 +261,5 @@ type stored struct {
 func (s stored) refersTo(kind, id string) bool {
 	return slices.ContainsFunc(s.refs, func(r reference) bool { return r.kind == kind && r.value == id })
 }
+
+func (k *Kind[C]) jsonKind() schema.JSONKind { return schema.JSONKindOf(k.name, k.def(), k.flat) }

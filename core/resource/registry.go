@@ -133,3 +133,22 @@ func (g *Registry) referrers(kind, id string) []string {
 	}
 	return out
 }
+
+// JSONSchema returns the JSON Schema of files, for editors: of the kinds named, or
+// of all. With strict, unknown keys are mistakes. NotFound for an unknown kind.
+func (g *Registry) JSONSchema(strict bool, kinds ...string) (map[string]any, error) {
+	var out []schema.JSONKind
+	for _, name := range kinds {
+		k, err := g.Kind(name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, k.jsonKind())
+	}
+	if len(kinds) == 0 {
+		for _, k := range g.kinds {
+			out = append(out, k.jsonKind())
+		}
+	}
+	return schema.JSONSchema(out, strict), nil
+}
