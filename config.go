@@ -317,22 +317,30 @@ func (s *settings) readFile(f *configFile) error {
 			}
 			return schema.Errorf(schema.Invalid, "%s: unknown key%s", f.at(key), hint)
 		}
-		list, ok := f.values[key].([]any)
+		if err := s.readTables(f, key, read); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readTables hands the tables of one name to whom they belong.
+func (s *settings) readTables(f *configFile, key string, read func(map[string]any) error) error {
+	list, ok := f.values[key].([]any)
+	if !ok {
+		return schema.Errorf(schema.Invalid, "%s: want [[%s]] tables", f.at(key), key)
+	}
+	if s.found == nil {
+		s.found = map[string]any{}
+	}
+	s.found[key] = list
+	for _, item := range list {
+		m, ok := item.(map[string]any)
 		if !ok {
 			return schema.Errorf(schema.Invalid, "%s: want [[%s]] tables", f.at(key), key)
 		}
-		if s.found == nil {
-			s.found = map[string]any{}
-		}
-		s.found[key] = list
-		for _, item := range list {
-			m, ok := item.(map[string]any)
-			if !ok {
-				return schema.Errorf(schema.Invalid, "%s: want [[%s]] tables", f.at(key), key)
-			}
-			if err := read(m); err != nil {
-				return schema.Errorf(schema.Invalid, "%s: %v", f.at(key), err)
-			}
+		if err := read(m); err != nil {
+			return schema.Errorf(schema.Invalid, "%s: %v", f.at(key), err)
 		}
 	}
 	return nil
