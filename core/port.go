@@ -85,7 +85,7 @@ func (p *peeked) CloseWrite() error {
 	if c, ok := p.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
 	}
-	return p.Conn.Close()
+	return p.Close()
 }
 
 // half is a listener that is fed.
