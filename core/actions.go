@@ -110,6 +110,14 @@ func actions(d *execution.Deps) []run.Action {
 		remove("DeleteNetwork", schema.EngineNetworks, "Remove a network that nothing uses."),
 		remove("DeleteImage", schema.EngineImages, "Remove an image that no container uses."),
 		remove("DeleteVolume", schema.EngineVolumes, "Remove a volume that no container uses, with its data."),
+		{
+			Name: "RunSync", Kind: "resource_sync", Param: "sync", Doc: "Bring resources to what a sync's files declare, and deploy what follows.",
+			Params: execution.SyncParams{}, Body: d.RunSync, Queue: queued("resource_sync"), Supersede: true, Covers: execution.CoversSync,
+		},
+		{
+			Name: "RefreshResourceSyncPending", Kind: "resource_sync", Param: "sync", Doc: "Look at a sync's source and keep what is pending.",
+			Params: execution.SyncRefParams{}, Body: d.RefreshSync,
+		},
 		{Name: "TestAlerter", Kind: "alerter", Param: "alerter", Doc: "Send a test by an alerter.", Params: execution.AlerterParams{}, Body: d.TestAlerter},
 		{Name: "SendAlert", Doc: "Send an alert of your own.", Params: execution.SendAlertParams{}, Body: d.SendAlert},
 		{Name: "BackupCoreDatabase", Doc: "Write an encrypted backup of core into its folder of backups, and read it back.", Params: noParams{}, Body: d.BackupCore, Queue: coreQueue},

@@ -27,7 +27,9 @@ import (
 	"berth/core/schedule"
 	"berth/core/script"
 	"berth/core/store"
+	"berth/core/sync"
 	"berth/core/webhook"
+	"berth/git"
 	"berth/schema"
 )
 
@@ -52,6 +54,7 @@ type Config struct {
 	AdminPassword  string
 	Title          string
 	Zone           string // IANA name of the zone of schedules that name none; empty is the machine's own
+	Poll           time.Duration // how often the sources of syncs are looked at; 0 is 5 minutes, below 0 never
 	Accounts       Accounts
 	Backup         Backups
 	Effective      []byte // this configuration as a file, for backups; it holds secrets
@@ -99,6 +102,8 @@ type core struct {
 	engine     *run.Engine
 	monitor    *monitor.Monitor
 	alerts     *alert.Alerts
+	git        *git.Client
+	syncs      *sync.Syncer
 	schedules  *schedule.Runner
 	gate       *access.Gate
 	peers      access.Peers
@@ -173,6 +178,9 @@ func (c *core) open(ctx context.Context) error {
 	if err := c.openAlerts(ctx); err != nil {
 		return err
 	}
+	if err := c.openSyncs(ctx); err != nil {
+		return err
+	}
 	if err := c.openEngine(ctx); err != nil {
 		return err
 	}
@@ -202,7 +210,7 @@ func (c *core) openEngine(ctx context.Context) error {
 	c.monitor = monitor.New(c.changes.announce)
 	c.engine = run.New(run.Config{
 		Conn: c.conn, States: states, Meta: meta, Leases: leases, Log: c.cfg.Log,
-		Actions: actions(&execution.Deps{Stacks: stacks{c}, Resources: c, Builds: builds{c}, Fleet: builds{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Scripts: scripts{c}, Runner: script.NewRunner(c.cfg.Log)}),
+		Actions: actions(&execution.Deps{Stacks: stacks{c}, Resources: c, Builds: builds{c}, Fleet: builds{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Scripts: scripts{c}, Runner: script.NewRunner(c.cfg.Log), Syncs: c.syncs}),
 		Resolve: c.resolve, Online: c.online,
 	})
 	return nil
@@ -265,6 +273,7 @@ func (c *core) serve(ctx context.Context) error {
 	g.Go(func() error { return c.gate.Run(gctx) })
 	g.Go(func() error { return c.relayRuns(gctx) })
 	g.Go(func() error { return c.alerts.Run(gctx) })
+	g.Go(func() error { return c.runSyncs(gctx) })
 	g.Go(func() error { return c.watchFailures(gctx) })
 	g.Go(func() error { return c.expelDeleted(gctx) })
 	g.Go(func() error {

@@ -26,6 +26,8 @@ func (t targets) Find(ctx context.Context, kind, ref string) (webhook.Target, er
 		return t.stack(ctx, ref)
 	case "build":
 		return t.build(ctx, ref)
+	case "sync", "resource_sync":
+		return t.sync(ctx, ref)
 	}
 	return webhook.Target{}, schema.Errorf(schema.NotFound, "no webhooks for %q", kind)
 }

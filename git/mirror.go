@@ -137,14 +137,3 @@ func (c *Client) Origin(ctx context.Context, dir, commit string, known map[strin
 		h = at.ParentHashes[0]
 	}
 }
-
-// Drop deletes the repository that Fetch made below dir, when nobody fetches
-// into it.
-func (c *Client) Drop(ctx context.Context, dir string) error {
-	unlock, err := c.lockDir(ctx, dir)
-	if err != nil {
-		return fmt.Errorf("wait for a fetch into %s: %w", dir, err)
-	}
-	defer unlock()
-	return onDisk(os.RemoveAll(dir), "delete %s", dir)
-}

@@ -31,6 +31,11 @@ type SyncParams struct {
 	ConfirmDeletes bool     `json:"confirm_deletes,omitempty" doc:"Delete also more than max_delete allows, or what another source does not declare."`
 }
 
+// SyncRefParams are the parameters of what needs no more than a sync.
+type SyncRefParams struct {
+	Sync string `json:"sync" doc:"Name or id of the resource sync."`
+}
+
 // CoversSync reports whether a newer run does all that an older one would.
 func CoversSync(newer, older json.RawMessage) bool {
 	var n, o SyncParams

@@ -4,9 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -221,21 +218,4 @@ func (l *look) open(ctx context.Context, p place, commit string) (*git.Snapshot,
 	}
 	l.snaps[key], l.infos[key] = s, info
 	return s, info, nil
-}
-
-// clear deletes the stores, each when nobody fetches into it.
-func (r *repos) clear(ctx context.Context) error {
-	entries, err := os.ReadDir(r.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return schema.Wrap(schema.Failed, err, "read core's cache of repositories")
-	}
-	for _, e := range entries {
-		if err := r.client.Drop(ctx, filepath.Join(r.dir, e.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -97,10 +97,6 @@ func (s *Syncer) lock(id string) (unlock func()) {
 	return l.Unlock
 }
 
-// ClearCache deletes the stores of all repositories: they are fetched anew when
-// they are needed.
-func (s *Syncer) ClearCache(ctx context.Context) error { return s.repos.clear(ctx) }
-
 // shown returns a resource as a file has it.
 func (s *Syncer) shown(ctx context.Context, t schema.Target, kept resource.Kept) (string, error) {
 	return s.cfg.Registry.Export(ctx, resource.ExportOptions{

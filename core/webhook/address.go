@@ -28,6 +28,9 @@ func lookup(provider, kind, option string) (action, bool) {
 	case "action":
 		return action{run: "RunAction", branch: option}, true
 	}
+	if kind == "resource_sync" { // as stored deliveries name it
+		kind = "sync"
+	}
 	a, ok := map[string]action{
 		"stack/deploy":  {run: "DeployStackIfChanged", forced: "DeployStack"},
 		"stack/refresh": {run: refresh},
@@ -35,12 +38,14 @@ func lookup(provider, kind, option string) (action, bool) {
 		"repo/clone":    {run: "CloneRepo"},
 		"repo/build":    {run: "BuildRepo"},
 		"build/":        {run: "RunBuild"},
+		"sync/sync":     {run: "RunSync"},
+		"sync/refresh":  {run: "RefreshResourceSyncPending"},
 	}[kind+"/"+option]
 	return a, ok
 }
 
 func errAddress(path string) error {
-	return schema.Errorf(schema.NotFound, "no webhook address %q: it is /listener/github|gitlab/procedure|action/NAME/BRANCH, …/stack/NAME/deploy|refresh, …/repo/NAME/pull|clone|build or …/build/NAME", clip(path, 200))
+	return schema.Errorf(schema.NotFound, "no webhook address %q: it is /listener/github|gitlab/procedure|action/NAME/BRANCH, …/stack/NAME/deploy|refresh, …/repo/NAME/pull|clone|build, …/sync/NAME/sync|refresh or …/build/NAME", clip(path, 200))
 }
 
 // refresh is what stack/refresh asks for. There is nothing to do: commits are
