@@ -113,7 +113,11 @@ executions = [{ execution = { type = "BackupCoreDatabase", params = {} } }]
 	if got := remembered(t, w); !cmp.Equal(want, got) {
 		t.Errorf("the restored core differs: %s", cmp.Diff(want, got))
 	}
-	w.AwaitServer(world.Nexus, "Ok") // with the key it has: no new token
+	// With the key it has, without a new token; by now it tries every half minute.
+	w.Until(90*time.Second, "the agent is back", func() bool {
+		var got []struct{ Info struct{ State string } }
+		return w.API.Call(t.Context(), "read", "ListServers", nil, &got) == nil && len(got) == 1 && got[0].Info.State == "Ok"
+	})
 	r := mustExecute(t, w, "PullRepo", wire.Params{"repo": "home"})
 	if !r.Success {
 		t.Errorf("%+v", r)

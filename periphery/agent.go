@@ -124,7 +124,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if err := a.listen(); err != nil {
+	if err := a.listen(); err != nil { //nolint:contextcheck // each question comes with a context of its own
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)

@@ -123,7 +123,12 @@ func (a *Agent) mindKey(ctx context.Context) error {
 			return nil
 		case <-a.loggedIn:
 		}
-		if err := a.settleKey(ctx); err != nil && ctx.Err() == nil {
+		err := a.settleKey(ctx)
+		switch {
+		case err == nil, ctx.Err() != nil:
+		case schema.CodeOf(err) == schema.Unavailable: // again after the next login
+			a.log.Debug("settle which key this agent has", "err", err)
+		default:
 			a.log.Warn("settle which key this agent has", "err", schema.SafeText(err))
 		}
 	}

@@ -32,6 +32,7 @@ func (a *Agent) verbList() map[string]verb {
 		schema.ContainersDo.Name: on(schema.ContainersDo, a.containersDo, nil),
 		schema.EngineDelete.Name: on(schema.EngineDelete, a.engineDelete, nil),
 		schema.EnginePrune.Name:  on(schema.EnginePrune, a.enginePrune, nil),
+		schema.KeyRotate.Name:    on(schema.KeyRotate, a.rotateKey, nil),
 	}
 }
 
