@@ -30,7 +30,7 @@ type applyFiles struct {
 
 func (a *API) applyRows() []Row {
 	files := []map[string]string{{"name": "stacks.toml", "text": "[[stack]]\nname = \"web\"\n"}}
-	return []Row{
+	return append(a.exportRows(), []Row{
 		Read(spec{
 			name: "PlanResources", own: true, doc: "Say what applying TOML files would change; mistakes are named with file, line and key.",
 			needs: access.IsAdmin, example: map[string]any{"files": files},
@@ -42,7 +42,7 @@ func (a *API) applyRows() []Row {
 			name: "ApplyResources", own: true, doc: "Create and change what TOML files declare: all of it, or nothing when there is a mistake.",
 			needs: access.IsAdmin, example: map[string]any{"files": files},
 		}, a.apply),
-	}
+	}...)
 }
 
 func (a *API) apply(ctx context.Context, p applyFiles) (Plan, error) {
