@@ -213,6 +213,11 @@ func TestActions(t *testing.T) {
 }
 
 func actionSpeaks(t *testing.T, d *desk) {
+	d.action("fresh", map[string]any{})
+	fresh := d.begin("fresh", "{}")
+	if r := d.ended(fresh); r.State != schema.StateSucceeded {
+		t.Errorf("the starter script: %s %s", r.State, r.Note)
+	}
 	d.action("speaks", map[string]any{"file_contents": `
 const stacks = await komodo.read("ListStacks", {});
 console.log(stacks.length, typeof (await komodo.core_version()));
@@ -274,7 +279,7 @@ func actionErrors(t *testing.T, d *desk) {
 			t.Errorf("%s: %s %+v, want %q", name, r.State, r.Problem, c.want)
 		}
 	}
-	d.variable("BAD", `a"b` + "`" + `hidden-part`, true)
+	d.variable("BAD", `a"b`+"`"+`hidden-part`, true)
 	r := d.ended(d.begin("quoted", "{}"))
 	if r.State != schema.StateFailed || !strings.Contains(r.Problem.Text, "GREETING, BAD in their places") || strings.Contains(r.Problem.Text, "hidden") {
 		t.Errorf("quoted: %+v", r.Problem)

@@ -2,6 +2,7 @@ package core
 
 import (
 	"berth/core/resource"
+	"berth/core/script"
 	"berth/schema"
 )
 
@@ -35,7 +36,7 @@ func register(g *resource.Registry) kinds {
 		builds:      resource.Register(g, "build", schema.DefaultBuild, resource.Named(schema.StackName)),
 		stacks:      resource.Register(g, "stack", schema.DefaultStack, resource.Named(schema.StackName)),
 		deployments: resource.Register(g, "deployment", schema.DefaultDeployment, resource.Named(schema.DeploymentName)),
-		actions:     resource.Register(g, "action", schema.DefaultAction),
+		actions:     resource.Register(g, "action", schema.DefaultAction, resource.Starting(map[string]string{"file_contents": script.Starter})),
 		syncs:       resource.Register(g, "resource_sync", schema.DefaultSync),
 		alerters:    resource.Register(g, "alerter", schema.DefaultAlerter),
 		procedures:  resource.Register(g, "procedure", schema.DefaultProcedure),

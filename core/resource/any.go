@@ -81,8 +81,27 @@ func (k *Kind[C]) Show(_ context.Context, key string) (json.RawMessage, error) {
 func (k *Kind[C]) Create(ctx context.Context, name string, config []byte) (json.RawMessage, error) {
 	return k.change(ctx, func() (schema.Resource[C], error) {
 		r := schema.Resource[C]{ID: schema.NewID(), Name: name, Tags: []string{}, Config: k.def()}
-		return r, k.merge(&r, config)
+		return r, k.merge(&r, k.started(config))
 	})
+}
+
+// started adds to the settings of a new resource what it starts with.
+func (k *Kind[C]) started(config []byte) []byte {
+	given := map[string]json.RawMessage{}
+	if len(k.start) == 0 || len(config) > 0 && json.Unmarshal(config, &given) != nil {
+		return config // merge refuses what is no object
+	}
+	for name, text := range k.start {
+		if _, ok := given[name]; ok || given == nil {
+			continue
+		}
+		given[name], _ = json.Marshal(text)
+	}
+	out, err := json.Marshal(given)
+	if err != nil {
+		return config
+	}
+	return out
 }
 
 // Update sets the settings that patch names.

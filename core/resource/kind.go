@@ -18,6 +18,7 @@ type Kind[C any] struct {
 	def   func() C
 	rule  schema.NameRule
 	flat  bool
+	start map[string]string
 
 	fields   []schema.Field
 	settings []setting // none of a union
@@ -27,8 +28,9 @@ type Kind[C any] struct {
 type Option func(*options)
 
 type options struct {
-	rule schema.NameRule
-	flat bool
+	rule  schema.NameRule
+	flat  bool
+	start map[string]string
 }
 
 // Named sets the rule of the kind's names; schema.PlainName without it.
@@ -37,6 +39,10 @@ func Named(rule schema.NameRule) Option { return func(o *options) { o.rule = rul
 // Flat says that in files the settings stand beside the name, without config.
 func Flat() Option { return func(o *options) { o.flat = true } }
 
+// Starting gives texts to settings of a resource that is created without them by
+// hand. In a file what is absent is the default.
+func Starting(texts map[string]string) Option { return func(o *options) { o.start = texts } }
+
 // Register adds a kind to the registry: its name, and its settings when none are
 // given. It panics when the name is taken.
 func Register[C any](g *Registry, name string, def func() C, opts ...Option) *Kind[C] {
@@ -44,7 +50,7 @@ func Register[C any](g *Registry, name string, def func() C, opts ...Option) *Ki
 	for _, opt := range opts {
 		opt(&o)
 	}
-	k := &Kind[C]{name: name, reg: g, shelf: newShelf[C](name, g.o.Bucket, g.o.Log), def: def, rule: o.rule, flat: o.flat}
+	k := &Kind[C]{name: name, reg: g, shelf: newShelf[C](name, g.o.Bucket, g.o.Log), def: def, rule: o.rule, flat: o.flat, start: o.start}
 	k.fields = schema.Fields(def())
 	k.settings = settingsOf(reflect.TypeFor[C](), k.fields)
 	g.add(k)
