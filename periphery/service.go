@@ -30,15 +30,15 @@ func (a *Agent) serviceRun(ctx context.Context, j *Job, req schema.ServiceRunReq
 		return resp, err
 	}
 	resp.Container, resp.Detached = runName(plan.Project(), req.Service, j.cmd.ID), req.Detach
-	code, phases, warnings, err := a.deploy.Run(ctx, plan, compose.RunOptions{
+	res, err := a.deploy.Run(ctx, plan, compose.RunOptions{
 		Service: req.Service, Name: resp.Container, Command: req.Command, Entrypoint: req.Entrypoint, Env: req.Env,
 		Workdir: req.Workdir, User: req.User, Ports: req.Ports, Detach: req.Detach, Started: leave,
 	}, j.out.add)
-	j.took(phases)
-	d.warn(warnings...)
-	resp.ExitCode, resp.Warnings = code, d.resp.Warnings
+	j.took(res.Phases)
+	d.warn(res.Warnings...)
+	resp.ExitCode, resp.Warnings = res.ExitCode, d.resp.Warnings
 	if err == nil && !req.Detach {
-		j.line("exit code %d", code)
+		j.line("exit code %d", res.ExitCode)
 	}
 	return resp, err
 }

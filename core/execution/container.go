@@ -218,6 +218,12 @@ func ownContainer() string {
 	return schema.OwnContainer(string(table))
 }
 
+// Singles knows the containers of deployments.
+type Singles interface {
+	// DeploymentContainers names the containers of the deployments of a server.
+	DeploymentContainers(ctx context.Context, server string) ([]string, error)
+}
+
 // managed lists what Berth manages on a server: the stacks and deployments
 // that are set to it or were deployed to it last.
 func (d *Deps) managed(ctx context.Context, server string) (schema.Managed, error) {
@@ -243,6 +249,9 @@ func (d *Deps) managed(ctx context.Context, server string) (schema.Managed, erro
 			m.Images = append(m.Images, slices.Concat(append(last.Earlier, imagesOf(last))...)...)
 		}
 		m.Projects = append(m.Projects, p)
+	}
+	if m.Containers, err = d.Singles.DeploymentContainers(ctx, server); err != nil {
+		return m, err
 	}
 	built, err := d.builtOn(ctx, server)
 	m.Images = append(m.Images, built...)

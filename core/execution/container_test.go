@@ -9,7 +9,7 @@ import (
 	"berth/schema"
 )
 
-// declared are stacks and what they left behind, for managed.
+// declared are stacks and what they left behind, and a deployment, for managed.
 type declared struct {
 	Stacks
 	list []schema.Resource[schema.StackConfig]
@@ -24,6 +24,10 @@ func (d declared) Deployed(_ context.Context, id string) (*schema.Deployed, erro
 	return d.last[id], nil
 }
 
+func (d declared) DeploymentContainers(_ context.Context, server string) ([]string, error) {
+	return []string{"single-" + server}, nil
+}
+
 func TestManagedIsOfTheServer(t *testing.T) {
 	stack := func(id, name, project, server string) schema.Resource[schema.StackConfig] {
 		return schema.Resource[schema.StackConfig]{ID: id, Name: name, Config: schema.StackConfig{ServerID: server, ProjectName: project}}
@@ -33,23 +37,27 @@ func TestManagedIsOfTheServer(t *testing.T) {
 	}
 	renamed := at("here", "before", "c")
 	renamed.Earlier = [][]string{{"c0"}}
-	d := &Deps{Stacks: declared{
+	have := declared{
 		list: []schema.Resource[schema.StackConfig]{
 			stack("1", "web", "", "here"), stack("2", "other", "", "there"), stack("3", "now", "after", "here"),
 			stack("4", "left", "", "there"), stack("5", "moved", "", "here"), stack("6", "new", "fresh", "here"),
 		},
 		last: map[string]*schema.Deployed{"1": at("here", "web", "a"), "2": at("there", "other", "b"), "3": renamed, "4": at("here", "left", "d"), "5": at("there", "moved", "e")},
-	}}
+	}
+	d := &Deps{Stacks: have, Singles: have}
 	got, err := d.managed(t.Context(), "here")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := schema.Managed{
 		Projects: []schema.ManagedProject{
-			{Name: "web", Stack: "1", Services: []string{"web"}}, {Name: "before", Stack: "3", Services: []string{"web"}},
-			{Name: "left", Stack: "4", Services: []string{"web"}}, {Name: "moved", Stack: "5"}, {Name: "fresh", Stack: "6"},
+			{Name: "web", Stack: "1", Services: []string{"web"}},
+			{Name: "before", Stack: "3", Services: []string{"web"}},
+			{Name: "left", Stack: "4", Services: []string{"web"}},
+			{Name: "moved", Stack: "5"},
+			{Name: "fresh", Stack: "6"},
 		},
-		Images: []string{"a", "c", "c0", "d", "sha256:a", "sha256:c", "sha256:d"}, Core: got.Core,
+		Images: []string{"a", "c", "c0", "d", "sha256:a", "sha256:c", "sha256:d"}, Containers: []string{"single-here"}, Core: got.Core,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -40,6 +40,7 @@ type Deps struct {
 	Maintenance Maintenance
 
 	Stacks    Stacks
+	Singles   Singles
 	Resources Resources
 	Builds    Builds
 	Fleet     BuildFleet

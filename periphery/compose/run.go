@@ -32,6 +32,13 @@ type RunOptions struct {
 	Started    func() // called once it runs
 }
 
+// RunResult is what became of a run.
+type RunResult struct {
+	ExitCode int // of a run that was not detached
+	Phases   []schema.Phase
+	Warnings []string
+}
+
 // The phases of Run after pull and build.
 const (
 	PhaseDeps = "dependencies"
@@ -44,16 +51,16 @@ const runTidy = 15 * time.Second
 // Run does what `docker compose run --rm` does: a new container of one service of
 // the plan, without a terminal, its output told as it comes. What it depends on is
 // started, and created where it is missing, but never replaced: that is what deploys
-// are for. The exit code is the container's. When ctx ends, so does the container.
-func (d *Deployer) Run(ctx context.Context, p *Plan, o RunOptions, emit Emit) (code int, phases []schema.Phase, warnings []string, err error) {
+// are for. A result is returned with an error too. When ctx ends, so does the container.
+func (d *Deployer) Run(ctx context.Context, p *Plan, o RunOptions, emit Emit) (RunResult, error) {
 	j := newJob(emit, func(name string) string {
 		if name == o.Name {
 			return o.Service
 		}
 		return p.serviceOf(name)
 	})
-	code, err = d.run(ctx, p, j, o)
-	return code, j.phases, j.warnings, err
+	code, err := d.run(ctx, p, j, o)
+	return RunResult{ExitCode: code, Phases: j.phases, Warnings: j.warnings}, err
 }
 
 func (d *Deployer) run(ctx context.Context, p *Plan, j *job, o RunOptions) (int, error) {
