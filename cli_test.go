@@ -131,7 +131,7 @@ func TestCommandLine(t *testing.T) {
 	if out := s.ok("__complete", "execute", ""); !strings.Contains(out, "restart-stack") {
 		t.Error("nothing completes a request:", out)
 	}
-	if code, _, errs := s.do("execute", "run-build", "web", "-y"); code == 0 || !strings.Contains(errs, "not in this version") {
+	if code, _, errs := s.do("execute", "remove-swarm-stacks", "web", "web", "-y"); code == 0 || !strings.Contains(errs, "not in this version") {
 		t.Errorf("what this version lacks: %d %s", code, errs)
 	}
 	if out := s.ok("runs", "show", "1"); !strings.Contains(out, "one / ") {

@@ -176,6 +176,7 @@ func (c *core) Repos(ctx context.Context) ([]schema.RepoView, error) {
 		}
 		if s, err := c.repoState.Get(r.ID); err == nil {
 			v.Cloned, v.PulledAt = s.Value.Cloned, s.Value.PulledAt
+			v.Built, v.BuiltAt = s.Value.Built, s.Value.BuiltAt
 		}
 		if v.State == "Pulling" && v.LastRun.Action == "CloneRepo" {
 			v.State = "Cloning"

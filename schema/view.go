@@ -72,6 +72,8 @@ type RepoView struct {
 	State    string               `json:"state"` // Cloning, Pulling, Ok, Failed, Unknown
 	Cloned   CommitInfo           `json:"cloned,omitzero"`
 	PulledAt int64                `json:"pulled_at,omitempty"` // unix ms
+	Built    CommitInfo           `json:"built,omitzero"`
+	BuiltAt  int64                `json:"built_at,omitempty"` // unix ms
 	LastRun  *Run                 `json:"last_run,omitempty"`
 }
 

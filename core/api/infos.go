@@ -279,11 +279,15 @@ func (a *API) repoInfos(ctx context.Context) (map[string]info, error) {
 	for _, v := range list {
 		c, hash := v.Resource.Config, orNull(short(v.Cloned.Commit))
 		out[v.Resource.ID] = info{
-			full: repoInfo{Pulled: v.PulledAt, LatestHash: hash, LatestMessage: orNull(v.Cloned.Message)},
+			full: repoInfo{
+				Pulled: v.PulledAt, LatestHash: hash, LatestMessage: orNull(v.Cloned.Message),
+				Built: v.BuiltAt, BuiltHash: orNull(short(v.Built.Commit)), BuiltMessage: orNull(v.Built.Message),
+			},
 			item: repoItem{
 				ServerID: c.ServerID, ServerName: v.Server.Name, BuilderID: c.BuilderID, Pulled: v.PulledAt, Provider: c.GitProvider,
 				Repo: c.Repo, Branch: c.Branch, RepoLink: repoLink(c.GitProvider, c.GitHTTPS, c.Repo, c.Branch),
 				State: v.State, Hash: hash, Message: orNull(v.Cloned.Message), LatestHash: hash,
+				Built: v.BuiltAt, BuiltHash: orNull(short(v.Built.Commit)),
 			},
 			state: v.State,
 		}
