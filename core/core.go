@@ -60,6 +60,7 @@ type Config struct {
 	Effective      []byte // this configuration as a file, for backups; it holds secrets
 	Version        string
 	Log            *slog.Logger
+	clock          schedule.Clock // of schedules; the machine's when nil
 	// Ready, if set, is called when core serves.
 	Ready func(Info)
 }

@@ -16,7 +16,7 @@ func (c *core) openSchedules(ctx context.Context) error {
 		return err
 	}
 	c.schedules, err = schedule.New(schedule.Config{
-		States: states, Source: scheduled{c}, Runs: c.engine, Alerts: c.alerts, Zone: c.cfg.Zone, Log: c.cfg.Log,
+		States: states, Source: scheduled{c}, Runs: c.engine, Alerts: c.alerts, Clock: c.cfg.clock, Zone: c.cfg.Zone, Log: c.cfg.Log,
 	})
 	return err
 }

@@ -1,0 +1,79 @@
+package core
+
+import (
+	"testing"
+	"time"
+
+	"berth/bus/bustest"
+	"berth/schema"
+)
+
+// late is a clock that is ahead of the machine's.
+type late time.Duration
+
+func (l late) Now() time.Time { return time.Now().Add(time.Duration(l)) }
+
+func (l late) At(t time.Time) (<-chan time.Time, func()) {
+	timer := time.NewTimer(t.Sub(l.Now()))
+	return timer.C, func() { timer.Stop() }
+}
+
+// Behaviour §9 row 56: a time at which nothing ran is an alert, also when nobody
+// was there to notice.
+func TestBehaviour56MissedScheduleIsAnAlert(t *testing.T) {
+	d := newDesk(t)
+	d.must("write", "CreateProcedure", `{"name":"backup","config":{"schedule":"Every 2 seconds","schedule_missed":"Once",
+		"stage":[{"name":"one","execution":[{"execution":{"type":"Sleep","params":{"duration_ms":1}}}]}]}}`, &struct{}{})
+	var runs []schema.Run
+	bustest.Eventually(t, 20*time.Second, "the schedule starts runs", func() bool {
+		d.must("read", "ListRuns", `{"kind":"procedure","limit":50}`, &runs)
+		return len(runs) >= 2
+	})
+	if r := runs[0]; r.Cause.Kind != "schedule" || r.Cause.Due%2000 != 0 || r.Actor.Kind != "schedule" || r.Action != "RunProcedure" || r.Target.Name != "backup" {
+		t.Errorf("run: %+v", r)
+	}
+	var list []struct {
+		Name    string `json:"name"`
+		NextRun int64  `json:"next_scheduled_run"`
+		LastRun int64  `json:"last_run_at"`
+		Missed  int64  `json:"last_missed_at"`
+		Why     string `json:"last_missed_reason"`
+	}
+	d.must("read", "ListSchedules", `{}`, &list)
+	if len(list) != 1 || list[0].Name != "backup" || list[0].NextRun == 0 || list[0].LastRun == 0 || list[0].Missed != 0 {
+		t.Fatalf("schedules: %+v", list)
+	}
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	d.cfg.clock = late(time.Hour)
+	d.start()
+	bustest.Eventually(t, 20*time.Second, "the missed time is told", func() bool {
+		d.must("read", "ListSchedules", `{}`, &list)
+		return len(list) == 1 && list[0].Missed != 0
+	})
+	if list[0].Why != "core was not running" {
+		t.Errorf("why: %q", list[0].Why)
+	}
+	var alerts struct {
+		Alerts []struct {
+			Level   string `json:"level"`
+			Message string `json:"message"`
+			Data    struct {
+				Type string `json:"type"`
+			} `json:"data"`
+		} `json:"alerts"`
+	}
+	d.must("read", "ListAlerts", `{"query":{"level":"WARNING"}}`, &alerts)
+	if len(alerts.Alerts) != 1 || alerts.Alerts[0].Data.Type != "ScheduleRun" {
+		t.Errorf("alerts: %+v", alerts.Alerts)
+	}
+	due := map[int64]bool{}
+	d.must("read", "ListRuns", `{"kind":"procedure","limit":100}`, &runs)
+	for _, r := range runs {
+		if due[r.Cause.Due] {
+			t.Errorf("two runs for %d", r.Cause.Due)
+		}
+		due[r.Cause.Due] = true
+	}
+}
