@@ -172,7 +172,7 @@ func (c *Client) Act(ctx context.Context, id, verb string, o StopOptions) error 
 	case schema.ContainerStart:
 		_, err = c.api.ContainerStart(ctx, id, client.ContainerStartOptions{})
 	case schema.ContainerStop:
-		_, err = c.api.ContainerStop(ctx, id, client.ContainerStopOptions{Signal: o.Signal, Timeout: o.Timeout})
+		err = c.stop(ctx, id, o)
 	case schema.ContainerRestart:
 		_, err = c.api.ContainerRestart(ctx, id, client.ContainerRestartOptions{Signal: o.Signal, Timeout: o.Timeout})
 	case schema.ContainerPause:
@@ -185,6 +185,26 @@ func (c *Client) Act(ctx context.Context, id, verb string, o StopOptions) error 
 		return schema.Errorf(schema.Invalid, "%s container %s: no such verb", verb, id)
 	}
 	return c.Explain(err, verb+" container "+id)
+}
+
+// stopTries is how often a container is stopped that runs afterwards all the same: a
+// busy engine mistakes one that it has just restarted for one that has ended.
+const stopTries = 3
+
+func (c *Client) stop(ctx context.Context, id string, o StopOptions) error {
+	for range stopTries {
+		if _, err := c.api.ContainerStop(ctx, id, client.ContainerStopOptions{Signal: o.Signal, Timeout: o.Timeout}); err != nil {
+			return err
+		}
+		res, err := c.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+		if errdefs.IsNotFound(err) || err == nil && (res.Container.State == nil || !res.Container.State.Running) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return schema.Errorf(schema.Failed, "stop container %s: the engine says that it has stopped, and it runs: something starts it again, or the engine needs a look", id)
 }
 
 // destroy stops a container, then removes it. Its volumes stay.
