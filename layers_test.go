@@ -56,6 +56,7 @@ func layers() []layer {
 		{"core/script", []string{"schema"}, nil, "a sandbox: what scripts may do is handed in"},
 		{"core/monitor", with("core/store", "core/resource"), tests, "it speaks schema's changes only"},
 		{"core/alert", with("core/store", "core/resource"), tests, "it speaks schema's changes only"},
+		{"core/update", []string{"schema"}, tests, "it compares digests, whoever asks"},
 		{"core/execution", append(doors, "mask", "core/script", "core/sync", "core/alert", "core/monitor"), tests, "actions are plain functions over runs and resources"},
 		{"e2e", []string{"..."}, nil, "it meets the whole program as its users do"},
 	}

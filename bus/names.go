@@ -35,6 +35,7 @@ const (
 	BucketRunState  = "RUNS_STATE" // projection of StreamRuns
 	BucketActive    = "ACTIVE"     // runs without an end: where recovery begins
 	BucketDeployed  = "DEPLOYED"   // what the last good deploy of a stack left behind
+	BucketUpdates   = "UPDATES"    // what the last look for newer images found
 	BucketAlerts    = "ALERTS"     // what people should know
 	BucketOutbox    = "OUTBOX"     // alerts on their way: <alert>/<alerter>
 	BucketRepos     = "REPOS"      // what the last pull of a repo left behind

@@ -118,16 +118,24 @@ func actions(d *execution.Deps) []run.Action {
 			Name: "RefreshResourceSyncPending", Kind: "resource_sync", Param: "sync", Doc: "Look at a sync's source and keep what is pending.",
 			Params: execution.SyncRefParams{}, Body: d.RefreshSync,
 		},
+		{Name: "GlobalAutoUpdate", Doc: "Look for newer images of everything that asks for it, and deploy what updates by itself.", Params: execution.AutoUpdateParams{}, Body: d.GlobalAutoUpdate, Queue: once("auto-update")},
 		{Name: "TestAlerter", Kind: "alerter", Param: "alerter", Doc: "Send a test by an alerter.", Params: execution.AlerterParams{}, Body: d.TestAlerter},
 		{Name: "SendAlert", Doc: "Send an alert of your own.", Params: execution.SendAlertParams{}, Body: d.SendAlert},
 		{Name: "BackupCoreDatabase", Doc: "Write an encrypted backup of core into its folder of backups, and read it back.", Params: noParams{}, Body: d.BackupCore, Queue: coreQueue},
 		{Name: "ClearRepoCache", Doc: "Empty core's cache of repositories; it fills itself again.", Params: noParams{}, Body: d.ClearRepos, Queue: coreQueue},
+		{Name: "RotateAllServerKeys", Doc: "Have every agent that is online change its key; servers with auto_rotate_keys only.", Params: noParams{}, Body: d.RotateServerKeys, Queue: coreQueue},
+		{Name: "RotateCoreKeys", Doc: "Not in this version: core's own key stays.", Params: execution.RotateCoreParams{}, Body: d.RotateCoreKeys},
 		{Name: "Sleep", Doc: "Wait.", Params: sleepParams{}, Body: sleep},
 	}
 }
 
 // pushed reports whether a webhook started the run.
 func pushed(r *schema.Run) bool { return r.Actor.Kind == "webhook" }
+
+// once puts all runs into one queue.
+func once(queue string) func(schema.Target) string {
+	return func(schema.Target) string { return queue }
+}
 
 // queued puts the runs of one target into one queue.
 func queued(kind string) func(schema.Target) string {

@@ -27,6 +27,7 @@ import (
 	"berth/core/schedule"
 	"berth/core/script"
 	"berth/core/store"
+	"berth/core/update"
 	"berth/core/sync"
 	"berth/core/webhook"
 	"berth/git"
@@ -103,6 +104,8 @@ type core struct {
 	engine     *run.Engine
 	monitor    *monitor.Monitor
 	alerts     *alert.Alerts
+	updates    *store.Bucket[schema.UpdateState]
+	checker    *update.Checker
 	git        *git.Client
 	syncs      *sync.Syncer
 	schedules  *schedule.Runner
@@ -176,7 +179,7 @@ func (c *core) open(ctx context.Context) error {
 	if c.buildState, err = store.Open[schema.BuildState](ctx, c.conn, bus.BucketBuilds, store.Options{History: 1, Log: c.cfg.Log}); err != nil {
 		return err
 	}
-	if err := c.openAlerts(ctx); err != nil {
+	if err := errors.Join(c.openAlerts(ctx), c.openUpdates(ctx)); err != nil {
 		return err
 	}
 	if err := c.openSyncs(ctx); err != nil {
@@ -211,7 +214,7 @@ func (c *core) openEngine(ctx context.Context) error {
 	c.monitor = monitor.New(c.changes.announce)
 	c.engine = run.New(run.Config{
 		Conn: c.conn, States: states, Meta: meta, Leases: leases, Log: c.cfg.Log,
-		Actions: actions(&execution.Deps{Stacks: stacks{c}, Singles: c, Resources: c, Builds: builds{c}, Fleet: builds{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Scripts: scripts{c}, Runner: script.NewRunner(c.cfg.Log), Syncs: c.syncs}),
+		Actions: actions(&execution.Deps{Stacks: stacks{c}, Singles: c, Resources: c, Builds: builds{c}, Fleet: builds{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Updates: updates{c}, Scripts: scripts{c}, Runner: script.NewRunner(c.cfg.Log), Syncs: c.syncs}),
 		Resolve: c.resolve, Online: c.online,
 	})
 	return nil

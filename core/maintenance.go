@@ -47,6 +47,20 @@ func (m maintenance) Backup(ctx context.Context) (execution.Backup, error) {
 	return execution.Backup{File: filepath.Join(f.Dir, s.File), Bytes: s.Bytes, SHA256: s.SHA256, Took: s.Took, Pruned: s.Pruned}, err
 }
 
+// Rotations implements execution.Maintenance.
+func (m maintenance) Rotations(context.Context) ([]execution.Rotation, error) {
+	servers, err := m.c.kinds.servers.All()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]execution.Rotation, len(servers))
+	for i, s := range servers {
+		online, since := m.c.online(s.ID)
+		out[i] = execution.Rotate(s, online, since)
+	}
+	return out, nil
+}
+
 // ClearRepos implements execution.Maintenance. The folder is moved aside first:
 // who works in it ends with an error and begins anew, and a half removed
 // repository is never seen.

@@ -46,6 +46,11 @@ func (c *core) SaveRepo(ctx context.Context, repo string, s schema.RepoState) er
 	return err
 }
 
+// AllDeployments returns all deployments, secrets masked.
+func (c *core) AllDeployments(context.Context) ([]schema.Resource[schema.DeploymentConfig], error) {
+	return c.kinds.deployments.All()
+}
+
 // Alerter returns an alerter by id or name.
 func (c *core) Alerter(_ context.Context, id string) (schema.Resource[schema.AlerterConfig], error) {
 	return c.kinds.alerters.Masked(id)

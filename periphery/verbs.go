@@ -61,6 +61,9 @@ func (a *Agent) questions() error {
 	}); err != nil {
 		return err
 	}
+	if err := bus.Answer(a.conn, schema.ImageDigests, a.imageDigests); err != nil {
+		return err
+	}
 	return bus.Answer(a.conn, schema.StackLog, a.stackLog)
 }
 

@@ -30,6 +30,7 @@ type Resources interface {
 	Procedure(ctx context.Context, id string) (schema.Resource[schema.ProcedureConfig], error)
 	AllProcedures(ctx context.Context) ([]schema.Resource[schema.ProcedureConfig], error)
 	SaveRepo(ctx context.Context, repo string, s schema.RepoState) error
+	AllDeployments(ctx context.Context) ([]schema.Resource[schema.DeploymentConfig], error)
 	Alerter(ctx context.Context, id string) (schema.Resource[schema.AlerterConfig], error)
 }
 
@@ -45,6 +46,7 @@ type Deps struct {
 	Builds    Builds
 	Fleet     BuildFleet
 	Alerts    Alerts
+	Updates   Updates
 	Scripts   Scripts
 	Runner    *script.Runner
 	Syncs     Syncs

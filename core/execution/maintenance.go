@@ -16,6 +16,8 @@ type Maintenance interface {
 	Backup(ctx context.Context) (Backup, error)
 	// ClearRepos empties core's cache of repositories.
 	ClearRepos(ctx context.Context) (repos int, bytes int64, err error)
+	// Rotations says of every server whether its agent is to change its key.
+	Rotations(ctx context.Context) ([]Rotation, error)
 }
 
 // Backup is a backup that was written and read back.

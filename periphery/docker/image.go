@@ -20,6 +20,9 @@ type Image struct {
 	Digests []string // name@sha256:..., as registries know it
 	Labels  map[string]string
 	Created string // RFC 3339
+	OS      string
+	Arch    string
+	Variant string
 	Size    int64
 }
 
@@ -30,7 +33,7 @@ func (c *Client) Image(ctx context.Context, ref string) (Image, error) {
 	if err != nil {
 		return Image{}, c.Explain(err, "inspect image "+ref)
 	}
-	img := Image{ID: res.ID, Tags: res.RepoTags, Digests: res.RepoDigests, Created: res.Created, Size: res.Size}
+	img := Image{ID: res.ID, Tags: res.RepoTags, Digests: res.RepoDigests, Created: res.Created, Size: res.Size, OS: res.Os, Arch: res.Architecture, Variant: res.Variant}
 	if res.Config != nil {
 		img.Labels = res.Config.Labels
 	}
