@@ -12,7 +12,7 @@ import (
 //
 // No library has these rules (both days must match, L, W and #, and times that a
 // clock skips or repeats), and this package has no dependencies.
-type Cron struct {
+type Cron struct { //nolint:recvcheck // parsing writes, all else reads
 	text                 string
 	second, minute, hour uint64 // sets of bits, as is month
 	month                uint64
@@ -29,7 +29,7 @@ type monthDays struct {
 }
 
 // weekDays are the days of a week that match; Sunday is 0.
-type weekDays struct {
+type weekDays struct { //nolint:recvcheck // parsing writes, all else reads
 	plain uint64
 	nth   [7]uint8 // bit k: the k-th such day of the month (MON#1)
 	last  uint8    // bit d: the last such day of the month (5L)

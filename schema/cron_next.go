@@ -90,20 +90,28 @@ func (c Cron) next(from int64) (int64, bool) {
 			continue
 		}
 		for ; month <= 12; month, day, inDay = month+1, 1, 0 {
-			if c.month&(1<<month) == 0 {
-				continue
-			}
-			for days := c.daysOf(y, month) >> day << day; days != 0; days &= days - 1 {
-				d := bits.TrailingZeros64(days)
-				if d != day {
-					inDay = 0
-				}
-				if s, ok := c.timeOfDay(inDay); ok {
-					return time.Date(y, time.Month(month), d, 0, 0, s, 0, time.UTC).Unix(), true
-				}
+			if at, ok := c.inMonth(y, month, day, inDay); ok {
+				return at, true
 			}
 		}
 		month, day, inDay = 1, 1, 0
+	}
+	return 0, false
+}
+
+// inMonth returns the first match in a month, from a day and its second on.
+func (c Cron) inMonth(year, month, day, inDay int) (int64, bool) {
+	if c.month&(1<<month) == 0 {
+		return 0, false
+	}
+	for days := c.daysOf(year, month) >> day << day; days != 0; days &= days - 1 {
+		d := bits.TrailingZeros64(days)
+		if d != day {
+			inDay = 0
+		}
+		if s, ok := c.timeOfDay(inDay); ok {
+			return time.Date(year, time.Month(month), d, 0, 0, s, 0, time.UTC).Unix(), true
+		}
 	}
 	return 0, false
 }

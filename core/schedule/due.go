@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,11 +78,8 @@ func (r *Runner) lateness(e *entry, at int64) string {
 }
 
 func temporary(err error) bool {
-	switch schema.CodeOf(err) {
-	case schema.Unavailable, schema.Internal, schema.Expired, schema.Conflict, schema.Canceled:
-		return true
-	}
-	return false
+	again := []schema.Code{schema.Unavailable, schema.Internal, schema.Expired, schema.Conflict, schema.Canceled}
+	return slices.Contains(again, schema.CodeOf(err))
 }
 
 // makeUp starts the run for a missed time when nothing is in its way.

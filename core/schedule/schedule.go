@@ -137,7 +137,7 @@ func (r *Runner) heard(ch schema.Change) {
 	stale := ch.Topic == "procedure" || ch.Topic == "action"
 	r.stale = r.stale || stale
 	r.mu.Unlock()
-	if !stale && !(ch.Topic == "run" && awaited) {
+	if !stale && (ch.Topic != "run" || !awaited) {
 		return
 	}
 	select {

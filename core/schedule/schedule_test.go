@@ -83,12 +83,21 @@ func TestRestart(t *testing.T) {
 	}{
 		{"nothing missed", once, "2026-01-11 02:59:00", []string{"2026-01-10 03:00:00"}, nil},
 		{"a little late", func(*schedule.Item) {}, "2026-01-11 03:00:05", []string{"2026-01-10 03:00:00", "2026-01-11 03:00:00"}, nil},
-		{"skip", func(*schedule.Item) {}, "2026-01-13 09:00:00", []string{"2026-01-10 03:00:00"},
-			[]string{`procedure "p" did not run at 2026-01-11 03:00:00 CET and 2 more times until 2026-01-13 03:00:00 CET`, "core was not running", "the next time is 2026-01-14 03:00:00 CET"}},
-		{"once", once, "2026-01-13 09:00:00", []string{"2026-01-10 03:00:00", "2026-01-11 03:00:00"},
-			[]string{"and 2 more times", "made up for by one run"}},
-		{"missed some, in time for another", once, "2026-01-13 03:00:04", []string{"2026-01-10 03:00:00", "2026-01-13 03:00:00"},
-			[]string{"and 1 more times", "The run of 2026-01-13 03:00:00 CET starts now"}},
+		{
+			"skip", func(*schedule.Item) {}, "2026-01-13 09:00:00",
+			[]string{"2026-01-10 03:00:00"},
+			[]string{`procedure "p" did not run at 2026-01-11 03:00:00 CET and 2 more times until 2026-01-13 03:00:00 CET`, "core was not running", "the next time is 2026-01-14 03:00:00 CET"},
+		},
+		{
+			"once", once, "2026-01-13 09:00:00",
+			[]string{"2026-01-10 03:00:00", "2026-01-11 03:00:00"},
+			[]string{"and 2 more times", "made up for by one run"},
+		},
+		{
+			"missed some, in time for another", once, "2026-01-13 03:00:04",
+			[]string{"2026-01-10 03:00:00", "2026-01-13 03:00:00"},
+			[]string{"and 1 more times", "The run of 2026-01-13 03:00:00 CET starts now"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, "2026-01-10 02:00:00", item("p", "Every day at 03:00", c.policy))
