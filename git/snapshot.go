@@ -218,17 +218,41 @@ func (s *Snapshot) Changed(ctx context.Context, was *Snapshot, before, now File,
 		if len(paths) >= most {
 			return paths, true, ctx.Err()
 		}
-		if pair[0] == nil || pair[1] == nil {
-			paths = append(paths, path.Join(now.Path, name))
-			continue
+		var below []string
+		var m bool
+		switch {
+		case pair[0] == nil:
+			below, m, err = s.all(*pair[1], most-len(paths))
+		case pair[1] == nil:
+			below, m, err = was.all(*pair[0], most-len(paths))
+		default:
+			below, m, err = s.Changed(ctx, was, *pair[0], *pair[1], most-len(paths))
 		}
-		below, m, err := s.Changed(ctx, was, *pair[0], *pair[1], most-len(paths))
 		if err != nil {
 			return paths, more, err
 		}
 		paths, more = append(paths, below...), more || m
 	}
 	return paths, more, ctx.Err()
+}
+
+// all names the files at and below a path, at most so many.
+func (s *Snapshot) all(f File, most int) (paths []string, more bool, err error) {
+	if !f.IsDir() {
+		return []string{f.Path}, false, nil
+	}
+	list, err := s.List(f)
+	for _, sub := range list {
+		if len(paths) >= most {
+			return paths, true, err
+		}
+		below, m, err := s.all(sub, most-len(paths))
+		if err != nil {
+			return paths, more, err
+		}
+		paths, more = append(paths, below...), more || m
+	}
+	return paths, more, err
 }
 
 func sortedNames[V any](m map[string]V) []string {

@@ -93,7 +93,7 @@ func TestSeedIsCreatedAndThenUnchanged(t *testing.T) {
 		t.Errorf("the plan says\n%s", p.Text())
 	}
 	for _, s := range w.Names("stack") {
-		w.Deployed(s, &schema.Deployed{Commit: p.Commit})
+		w.SetDeployed(s, &schema.Deployed{Commit: p.Commit})
 	}
 	if again := good(t, w, "homeops"); !again.Empty() {
 		t.Errorf("the second plan is\n%s", again.Text())
@@ -259,7 +259,7 @@ func TestRow42StackGoesBeforeItsServer(t *testing.T) {
 	repo.Commit(map[string]string{"r.toml": rest + "\n[[server]]\nname = \"two\"\n\n[[stack]]\nname = \"web\"\n[stack.config]\nserver = \"two\"\nfile_contents = \"services: {}\"\n"}, "both")
 	w.Sync("main", "a/b", map[string]any{"delete": true, "max_delete": "5", "destroy_on_delete": true})
 	w.All("main", false)
-	w.Deployed("web", &schema.Deployed{})
+	w.SetDeployed("web", &schema.Deployed{})
 	repo.Commit(map[string]string{"r.toml": rest}, "server and stack are gone")
 	p := good(t, w, "main")
 	if got := strings.Join(deletes(p), " "); got != "stack/web server/two" {
@@ -289,7 +289,7 @@ func TestRow43DriftIsShown(t *testing.T) {
 	seedSync(t, w, nil)
 	w.All("homeops", false)
 	for _, s := range w.Names("stack") {
-		w.Deployed(s, &schema.Deployed{Commit: good(t, w, "homeops").Commit})
+		w.SetDeployed(s, &schema.Deployed{Commit: good(t, w, "homeops").Commit})
 	}
 	w.Update("stack", "frigate", map[string]any{"branch": "dev"})
 	st, err := w.Refresh(t.Context(), "homeops")

@@ -143,8 +143,8 @@ func (w *World) Update(kind, name string, set map[string]any) {
 	w.Must(err)
 }
 
-// Deployed says what the last deploy of a stack left behind, and that it runs.
-func (w *World) Deployed(stack string, d *schema.Deployed) {
+// SetDeployed says what the last deploy of a stack left behind, and that it runs.
+func (w *World) SetDeployed(stack string, d *schema.Deployed) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.deployed[stack] = d
