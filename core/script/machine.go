@@ -182,31 +182,35 @@ func describe(err error) error {
 
 // thrown is the error of a value that the script has thrown.
 func thrown(v goja.Value, frames ...goja.StackFrame) error {
-	text, stack := "", ""
+	text, stack := textOf(v), ""
 	if o, ok := v.(*goja.Object); ok && o.ClassName() == "Error" {
-		text = v.String()
 		if s := o.Get("stack"); s != nil {
 			stack = s.String()
 		}
-	} else if ok {
-		b, err := o.MarshalJSON()
-		if text = "the script has thrown " + string(b); err != nil {
-			text = "the script has thrown " + v.String()
-		}
-	} else {
-		text = "the script has thrown " + v.String()
 	}
-	line := ""
+	line := lineOf(frames)
 	if at := regexp.MustCompile(regexp.QuoteMeta(sourceName) + `:(\d+):\d+`).FindStringSubmatch(stack); at != nil {
 		line = "line " + at[1] + ": "
-	} else {
-		line = lineOf(frames)
 	}
 	const long = 4000
 	if len(text) > long {
 		text = strings.ToValidUTF8(text[:long], "") + " …"
 	}
 	return schema.Errorf(schema.Failed, "%s%s", line, text)
+}
+
+// textOf is what a thrown value says.
+func textOf(v goja.Value) string {
+	o, ok := v.(*goja.Object)
+	switch {
+	case ok && o.ClassName() == "Error":
+		return v.String()
+	case ok:
+		if b, err := o.MarshalJSON(); err == nil {
+			return "the script has thrown " + string(b)
+		}
+	}
+	return "the script has thrown " + v.String()
 }
 
 // lineOf is the place of the topmost frame that is of the script.

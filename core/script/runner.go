@@ -104,10 +104,11 @@ func (r *Runner) Run(ctx context.Context, p *Program, req Request) error {
 	if err != nil {
 		return err
 	}
-	done := make(chan error, 1)
-	go func() { done <- m.run(p) }()
+	done := make(chan ended, 1)
+	go func() { done <- ended{m.run(p)} }()
 	select {
-	case err = <-done:
+	case e := <-done:
+		err = e.err
 		if _, ok := errors.AsType[*goja.InterruptedError](err); ok {
 			err = context.Cause(ctx)
 		}
@@ -122,9 +123,12 @@ func (r *Runner) Run(ctx context.Context, p *Program, req Request) error {
 	return err
 }
 
+// ended is how an interpreter ended.
+type ended struct{ err error }
+
 // awaitStop waits for an interrupted interpreter. One that does not notice is left
 // behind and counted until it ends.
-func (r *Runner) awaitStop(done <-chan error) {
+func (r *Runner) awaitStop(done <-chan ended) {
 	grace := time.NewTimer(stopGrace)
 	defer grace.Stop()
 	select {

@@ -2,6 +2,7 @@ package script
 
 import (
 	"container/heap"
+	"math"
 	"time"
 
 	"github.com/dop251/goja"
@@ -27,14 +28,24 @@ type timers struct {
 
 type timerQueue []*timer
 
-func (q timerQueue) Len() int { return len(q) }
-func (q timerQueue) Less(i, j int) bool {
-	if q[i].at.Equal(q[j].at) {
-		return q[i].id < q[j].id
+// Len, Less and Swap are the heap's order: by time, then by when it was set.
+func (q *timerQueue) Len() int { return len(*q) }
+
+// Less is the order.
+func (q *timerQueue) Less(i, j int) bool {
+	a, b := (*q)[i], (*q)[j]
+	if a.at.Equal(b.at) {
+		return a.id < b.id
 	}
-	return q[i].at.Before(q[j].at)
+	return a.at.Before(b.at)
 }
-func (q timerQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i]; q[i].index, q[j].index = i, j }
+
+// Swap swaps two.
+func (q *timerQueue) Swap(i, j int) {
+	s := *q
+	s[i], s[j] = s[j], s[i]
+	s[i].index, s[j].index = i, j
+}
 
 // Push is heap.Push's half.
 func (q *timerQueue) Push(v any) {
@@ -92,11 +103,11 @@ func (m *machine) setTimer(fn goja.Callable, ms float64, repeat bool, args []goj
 	if len(ts.byID) >= maxTimers {
 		panic(m.vm.NewTypeError("more than %d timers are set", maxTimers))
 	}
-	if !(ms >= 1) { //nolint:staticcheck // NaN too
-		ms = 0
-	}
-	if ms > 1<<31-1 { // as in browsers, Node and Deno
+	if ms > math.MaxInt32 { // as in browsers, Node and Deno
 		ms = 1
+	}
+	if math.IsNaN(ms) || ms < 0 {
+		ms = 0
 	}
 	d := time.Duration(ms * float64(time.Millisecond))
 	ts.last++
