@@ -1,23 +1,28 @@
 package periphery
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"berth/bus"
 	"berth/schema"
 )
 
-// While the key is changed, the one to come lies in nextKeyFile. The one before
-// stays in oldKeyFile: a core that was restored from a backup may know no other.
+// While the key is changed, the one to come lies in nextKeyFile. Those before stay
+// in oldKeyFile, one per line, newest first: a core that was restored from a backup
+// may know no other.
 const (
 	nextKeyFile = "key.next.nk"
 	oldKeyFile  = "key.old.nk"
+	oldKeys     = 30
 )
 
 // probeTime is how long core may take to let in a key that is new.
@@ -85,11 +90,31 @@ func (a *Agent) tryKey(ctx context.Context, seed []byte, public string) error {
 // promoteKey makes the next key the agent's: each of the two steps leaves a whole
 // key that core knows under keyFile.
 func (a *Agent) promoteKey() error {
-	old, err := bus.ReadPrivate(a.path(keyFile))
+	now, err := bus.ReadPrivate(a.path(keyFile))
 	if err != nil {
 		return err
 	}
-	return errors.Join(bus.WritePrivate(a.path(oldKeyFile), old), os.Rename(a.path(nextKeyFile), a.path(keyFile)), a.syncData())
+	old, err := a.oldSeeds()
+	if err != nil {
+		return err
+	}
+	lines := []string{strings.TrimSpace(string(now))}
+	for _, seed := range old {
+		if len(lines) < oldKeys && !slices.Contains(lines, seed) {
+			lines = append(lines, seed)
+		}
+	}
+	text := []byte(strings.Join(lines, "\n") + "\n")
+	return errors.Join(bus.WritePrivate(a.path(oldKeyFile), text), os.Rename(a.path(nextKeyFile), a.path(keyFile)), a.syncData())
+}
+
+// oldSeeds are the keys that the agent had before, newest first.
+func (a *Agent) oldSeeds() ([]string, error) {
+	text, err := bus.ReadPrivate(a.path(oldKeyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return strings.Fields(string(text)), err
 }
 
 // switchKey logs in with a key that core knows, and has core forget all others.
@@ -140,7 +165,7 @@ func (a *Agent) settleKey(ctx context.Context) error {
 	if err := os.Remove(a.path(nextKeyFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove a key that was not used: %w", err)
 	}
-	seed, public, err := a.readKey(keyFile)
+	seed, public, err := a.ownKey()
 	if err != nil {
 		return err
 	}
@@ -154,30 +179,34 @@ func (a *Agent) settleKey(ctx context.Context) error {
 	return err
 }
 
-func (a *Agent) readKey(name string) (seed []byte, public string, err error) {
-	if _, err := os.Stat(a.path(name)); err != nil {
+// ownKey is the agent's key, which must be there.
+func (a *Agent) ownKey() (seed []byte, public string, err error) {
+	text, err := bus.ReadPrivate(a.path(keyFile))
+	if err != nil {
 		return nil, "", err
 	}
-	if seed, err = bus.LoadSeed(a.path(name)); err != nil {
-		return nil, "", err
-	}
+	seed = bytes.TrimSpace(text)
 	public, err = bus.PublicKey(seed)
 	return seed, public, err
 }
 
-// otherKey lets the next login use the key before, or the newest again: core has
-// refused the one that was tried.
+// otherKey lets the next login use the next of the keys that the agent has, and had
+// before: core has refused the one that was tried.
 func (a *Agent) otherKey() {
-	old, oldPublic, err := a.readKey(oldKeyFile)
+	old, err := a.oldSeeds()
+	if err != nil || len(old) == 0 {
+		return
+	}
+	own, _, err := a.ownKey()
 	if err != nil {
 		return
 	}
-	if a.conn.Key() == oldPublic {
-		if old, _, err = a.readKey(keyFile); err != nil {
-			return
-		}
-	}
-	if err := a.conn.UseKey(old); err != nil {
-		a.log.Warn("try another key", "err", err)
+	ring := append([]string{string(own)}, old...)
+	at := slices.IndexFunc(ring, func(seed string) bool {
+		public, err := bus.PublicKey([]byte(seed))
+		return err == nil && public == a.conn.Key()
+	})
+	if err := a.conn.UseKey([]byte(ring[(at+1)%len(ring)])); err != nil {
+		a.log.Warn("try another key", "err", schema.SafeText(err))
 	}
 }

@@ -184,9 +184,9 @@ func TestAnAgentKilledBeforeItsOldKeyIsForgotten(t *testing.T) {
 	a.end()
 }
 
-// A core that was restored from a backup knows the agent's key from before: the
-// agent comes in with that, and has the newer one let in.
-func TestARestoredCoreKnowsOnlyTheKeyBefore(t *testing.T) {
+// A core that was restored from a backup knows a key that the agent has changed
+// twice since: it comes in with that, and has the newest one let in.
+func TestARestoredCoreKnowsOnlyAnOldKey(t *testing.T) {
 	c := newCore(t)
 	k := &keys{c: c}
 	k.serve()
@@ -196,27 +196,33 @@ func TestARestoredCoreKnowsOnlyTheKeyBefore(t *testing.T) {
 	if res := c.resultOf(runID + "-1"); res.Problem != nil {
 		t.Fatal(res.Problem)
 	}
+	middle := a.public()
+	k.keptIs(middle)
+	c.queue(runID+"-2", "", schema.KeyRotate.Name, schema.KeyRotateReq{})
+	if res := c.resultOf(runID + "-2"); res.Problem != nil {
+		t.Fatal(res.Problem)
+	}
 	second := a.public()
 	k.keptIs(second)
-	restart := func(while func()) {
+	restart := func(known string, while func()) {
 		t.Helper()
 		c.down()
 		while()
 		c.bus.Registry = bustest.NewRegistry()
-		c.bus.Registry.Add(hub.Principal{NKey: first, Kind: hub.KindAgent, ID: serverID})
+		c.bus.Registry.Add(hub.Principal{NKey: known, Kind: hub.KindAgent, ID: serverID})
 		k.mu.Lock()
 		k.kept = ""
 		k.mu.Unlock()
 		c.up()
 		k.serve()
 	}
-	restart(func() {}) // while the agent runs
+	restart(first, func() {}) // while the agent runs
 	k.keptIs(second)
 	if _, ok := c.bus.Registry.Lookup(second); !ok || a.public() != second {
 		t.Error("the newer key was not let in again")
 	}
 	a.cfg.Token = ""
-	restart(a.end) // and when it starts
+	restart(middle, a.end) // and when it starts
 	a.start()
 	k.keptIs(second)
 	a.end()
