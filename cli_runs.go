@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -115,16 +116,10 @@ func (p *program) runCommand() *cobra.Command {
 	var f waitFlags
 	var yes bool
 	c := &cobra.Command{
-		Use: "run PROCEDURE", Short: "Run a procedure and watch", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: p.names("ListProcedures"),
-		Example: "  berth run nightly\n  berth run nightly --no-wait",
+		Use: "run [procedure|action] NAME [ARGS]", Short: "Run a procedure or an action and watch", Args: cobra.RangeArgs(1, 3), ValidArgsFunction: p.names("ListProcedures"),
+		Example: "  berth run nightly\n  berth run nightly --no-wait\n  berth run action tidy \"keep=3&dry=true\"",
 		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 2 { // as km writes it: run procedure NAME
-				if args[0] != "procedure" && args[0] != "pr" {
-					return schema.Errorf(schema.Invalid, "run one procedure at a time; for other executions: berth execute %s %s", args[0], args[1])
-				}
-				args = args[1:]
-			}
-			started, err := p.start(c.Context(), "RunProcedure", "procedure", args[0], nil)
+			started, err := p.run(c.Context(), args)
 			if err != nil {
 				return err
 			}
@@ -134,6 +129,36 @@ func (p *program) runCommand() *cobra.Command {
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "accepted for scripts; nothing is asked")
 	f.offer(c)
 	return c
+}
+
+// run starts what the arguments of the run verb name, as km writes them too: a
+// procedure, or an action with its arguments as the query of an address.
+func (p *program) run(ctx context.Context, args []string) ([]api.Update, error) {
+	kind := ""
+	if len(args) > 1 {
+		kind, args = args[0], args[1:]
+	}
+	switch {
+	case (kind == "action" || kind == "ac") && len(args) == 1:
+		return p.start(ctx, "RunAction", "action", args[0], nil)
+	case kind == "action" || kind == "ac":
+		given, err := url.ParseQuery(args[1])
+		if err != nil {
+			return nil, schema.Errorf(schema.Invalid, "arguments %q: write them as \"A=1&B=2\": %v", args[1], err)
+		}
+		values := map[string]any{}
+		for name, v := range given {
+			if values[name] = v; len(v) == 1 {
+				values[name] = v[0]
+			}
+		}
+		var u api.Update
+		err = p.call(ctx, api.GroupExecute, "RunAction", map[string]any{"action": args[0], "args": values}, &u)
+		return []api.Update{u}, err
+	case len(args) == 1 && (kind == "" || kind == "procedure" || kind == "pr"):
+		return p.start(ctx, "RunProcedure", "procedure", args[0], nil)
+	}
+	return nil, schema.Errorf(schema.Invalid, "run one procedure or action at a time; for other executions: berth execute %s %s", kind, args[0])
 }
 
 // watch follows runs to their ends, one after the other, and fails when one did.
