@@ -101,8 +101,7 @@ func on[Req, Resp any](_ schema.Job[Req, Resp], do func(context.Context, *Job, R
 
 // unreadable is the error of a command whose arguments are not what the verb takes.
 func unreadable(err error) error {
-	var known *schema.Error
-	if errors.As(err, &known) { // says itself what is wrong
+	if _, known := errors.AsType[*schema.Error](err); known { // says itself what is wrong
 		return schema.Wrap(schema.Invalid, err, "read the command")
 	}
 	return schema.Wrap(schema.Invalid, err, "read the command: %v", err)
