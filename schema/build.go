@@ -111,4 +111,15 @@ type BuildState struct {
 	BuiltAt  int64   `json:"built_at,omitempty"` // unix ms
 	Server   string  `json:"server,omitempty"`   // id of the server that holds it
 	Pushed   bool    `json:"pushed,omitempty"`
+	// Past are the versions that were made, newest first, at most MaxPast.
+	Past []MadeVersion `json:"past,omitempty"`
+}
+
+// MaxPast is how many versions of a build are remembered.
+const MaxPast = 500
+
+// MadeVersion is a version that a build made.
+type MadeVersion struct {
+	Version Version `json:"version"`
+	At      int64   `json:"ts"` // unix ms
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 
 	"berth/core/access"
@@ -106,11 +105,6 @@ type buildVersionsParams struct {
 	Limit int    `json:"limit,omitempty" doc:"At most so many."`
 }
 
-type buildVersion struct {
-	Version schema.Version `json:"version"`
-	At      int64          `json:"ts"`
-}
-
 // buildRows tell what builds have made.
 func (a *API) buildRows() []Row {
 	if a.deps.Builds == nil {
@@ -126,8 +120,8 @@ func (a *API) buildRows() []Row {
 	}
 }
 
-// buildVersions reads the versions from the runs that made them.
-func (a *API) buildVersions(ctx context.Context, p buildVersionsParams) ([]buildVersion, error) {
+// buildVersions lists what a build has made.
+func (a *API) buildVersions(ctx context.Context, p buildVersionsParams) ([]schema.MadeVersion, error) {
 	k, err := a.deps.Kinds.Kind("build")
 	if err != nil {
 		return nil, err
@@ -136,20 +130,17 @@ func (a *API) buildVersions(ctx context.Context, p buildVersionsParams) ([]build
 	if err != nil {
 		return nil, err
 	}
-	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{
-		Kind: "build", Target: t.ID, Action: "RunBuild", States: []schema.RunState{schema.StateSucceeded, schema.StateWarning}, Limit: 1000,
-	})
+	list, err := a.deps.Builds.Builds(ctx)
 	is := func(want *int, got int) bool { return want == nil || *want == got }
-	out := []buildVersion{}
-	for _, r := range runs {
-		var plan struct {
-			Version schema.Version `json:"version"`
-		}
-		if json.Unmarshal(r.Plan, &plan) != nil || !is(p.Major, plan.Version.Major) || !is(p.Minor, plan.Version.Minor) || !is(p.Patch, plan.Version.Patch) {
+	out := []schema.MadeVersion{}
+	for _, b := range list {
+		if b.Resource.ID != t.ID {
 			continue
 		}
-		if out = append(out, buildVersion{plan.Version, r.Ended}); len(out) == p.Limit {
-			break
+		for _, v := range b.Built.Past {
+			if is(p.Major, v.Version.Major) && is(p.Minor, v.Version.Minor) && is(p.Patch, v.Version.Patch) && (p.Limit <= 0 || len(out) < p.Limit) {
+				out = append(out, v)
+			}
 		}
 	}
 	return out, err

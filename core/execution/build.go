@@ -165,9 +165,11 @@ func (d *Deps) built(
 		if digest == "" {
 			digest = resp.ID
 		}
+		past := append([]schema.MadeVersion{{Version: plan.Version, At: time.Now().UnixMilli()}}, state.Past...)
 		err := d.Builds.SaveBuildState(ctx, b.ID, schema.BuildState{
 			Version: plan.Version, Declared: req.Config.Version, Commit: resp.Commit.Commit, Message: resp.Commit.Message,
-			Image: req.Images[0].Name, Digest: digest, Run: rec.ID, BuiltAt: time.Now().UnixMilli(), Server: plan.Place.Server.ID,
+			Image: req.Images[0].Name, Digest: digest, Run: rec.ID, BuiltAt: past[0].At, Server: plan.Place.Server.ID,
+			Past:   past[:min(len(past), schema.MaxPast)],
 			Pushed: slices.ContainsFunc(resp.Pushed, func(ref string) bool { return strings.HasPrefix(ref, req.Images[0].Name+":") }),
 		})
 		if err != nil {
