@@ -138,6 +138,9 @@ func (c *core) stackView(r schema.Resource[schema.StackConfig], runs []*schema.R
 		v.State, v.Status = monitor.StackState(v.Services, r.Config.IgnoreServices)
 	}
 	v.Latest = c.latest(r, runs)
+	if u, err := c.updates.Get(r.ID); err == nil && (v.Deployed == nil || v.Deployed.At < u.Value.CheckedAt) {
+		v.Update = &u.Value
+	}
 	return v
 }
 

@@ -55,6 +55,8 @@ type StackView struct {
 	Latest   CommitInfo            `json:"latest,omitzero"` // newest commit known of its branch
 	LastRun  *Run                  `json:"last_run,omitempty"`
 	Recent   []RunState            `json:"recent,omitempty"` // states of the last runs, oldest first
+	// Update is what the last look for newer images found, if nothing was deployed since.
+	Update *UpdateState `json:"update,omitempty"`
 }
 
 // ServiceView is one service of a stack.

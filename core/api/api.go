@@ -25,6 +25,7 @@ type Deps struct {
 	Deliveries Deliveries
 	Fleet      Fleet
 	Alerts     Alerts
+	Updates    Updates
 	Schedules  Schedules
 	// Tail yields the output of all runs as it comes, with its sequence numbers.
 	Tail func(ctx context.Context) iter.Seq2[uint64, schema.Output]
@@ -121,7 +122,7 @@ func New(d Deps) *API {
 	var rows []Row
 	for _, part := range [][]Row{
 		a.systemRows(), a.accountRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.stackRows(), a.tagRows(),
-		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.deliveryRows(), a.alertRows(), a.scheduleRows(), a.executionRows(),
+		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.deliveryRows(), a.alertRows(), a.updateCheckRows(), a.scheduleRows(), a.executionRows(),
 	} {
 		rows = append(rows, part...)
 	}

@@ -220,7 +220,15 @@ func stackItemOf(v schema.StackView, repos map[string]string) stackItem {
 		i.DeployedHash = orNull(short(v.Deployed.Commit))
 	}
 	for _, s := range v.Services {
-		i.Services = append(i.Services, serviceUpdate{Service: s.Name, Image: s.Image})
+		one := serviceUpdate{Service: s.Name, Image: s.Image}
+		if v.Update != nil {
+			for _, u := range v.Update.Services {
+				if u.Service == s.Name {
+					one = serviceUpdateOf(u)
+				}
+			}
+		}
+		i.Services = append(i.Services, one)
 	}
 	return i
 }
