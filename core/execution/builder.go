@@ -30,7 +30,7 @@ func (d *Deps) place(ctx context.Context, r *run.Run, builder string) (place, er
 	}
 	switch c := b.Config; {
 	case c.Server != nil:
-		return d.leastBusy(ctx, r, b.Name, c.Server.ServerIDs)
+		return d.leastBusy(ctx, r.ID(), b.Name, c.Server.ServerIDs)
 	case c.URL != nil:
 		return d.addressed(ctx, b.Name, c.URL.Address)
 	}
@@ -40,11 +40,11 @@ func (d *Deps) place(ctx context.Context, r *run.Run, builder string) (place, er
 
 // leastBusy picks, of the servers that are online, the one with the fewest builds;
 // of equals the first. When none is online, the build waits for the first.
-func (d *Deps) leastBusy(ctx context.Context, r *run.Run, builder string, ids []string) (place, error) {
+func (d *Deps) leastBusy(ctx context.Context, self, builder string, ids []string) (place, error) {
 	if len(ids) == 0 {
 		return place{}, schema.Errorf(schema.Invalid, "builder %q names no servers: set `params.servers`", builder)
 	}
-	busy, err := d.busy(ctx, r)
+	busy, err := d.busy(ctx, self)
 	if err != nil {
 		return place{}, err
 	}
@@ -80,13 +80,13 @@ func (d *Deps) leastBusy(ctx context.Context, r *run.Run, builder string, ids []
 	return place{Server: best, Why: fmt.Sprintf("server %s (%d builds there now, the fewest of %d servers online)", best.Name, busy[best.ID], online)}, nil
 }
 
-// busy counts the builds that go on, by server.
-func (d *Deps) busy(ctx context.Context, r *run.Run) (map[string]int, error) {
+// busy counts the builds that go on, but for the run that asks, by server.
+func (d *Deps) busy(ctx context.Context, self string) (map[string]int, error) {
 	list, err := d.Fleet.BuildRuns(ctx)
 	out := map[string]int{}
 	for _, rec := range list {
 		var plan buildPlan
-		if rec.ID == r.ID() || len(rec.Plan) == 0 || json.Unmarshal(rec.Plan, &plan) != nil {
+		if rec.ID == self || len(rec.Plan) == 0 || json.Unmarshal(rec.Plan, &plan) != nil {
 			continue
 		}
 		out[plan.Place.Server.ID]++
