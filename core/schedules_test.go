@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -75,5 +76,37 @@ func TestBehaviour56MissedScheduleIsAnAlert(t *testing.T) {
 			t.Errorf("two runs for %d", r.Cause.Due)
 		}
 		due[r.Cause.Due] = true
+	}
+}
+
+// Behaviour §9 row 9: a stack that only its schedule may deploy is not deployed on
+// push, and the run says so.
+func TestBehaviour9CronOnlyStackIsNotDeployedOnPush(t *testing.T) {
+	d := newDesk(t)
+	d.must("write", "CreateServer", `{"name":"atlas"}`, &struct{}{})
+	d.must("write", "CreateStack", `{"name":"renovate","config":{"server_id":"atlas","triggers":["schedule"],"file_contents":"services: {a: {image: x}}"}}`, &struct{}{})
+	if status, text := d.call("write", "CreateStack", `{"name":"bad","config":{"triggers":["moon"]}}`); status == 200 {
+		t.Errorf("an unknown trigger: %s", text)
+	}
+	stages := `"stage":[{"name":"one","execution":[{"execution":{"type":"BatchDeployStackIfChanged","params":{"pattern":"*"}}}]}]`
+	d.must("write", "CreateProcedure", `{"name":"all","config":{`+stages+`}}`, &struct{}{})
+	d.must("execute", "RunProcedure", `{"procedure":"all"}`, &struct{}{})
+	var runs []schema.Run
+	deploy := func(cause string) func() bool {
+		return func() bool {
+			runs = nil
+			d.must("read", "ListRuns", `{"kind":"stack","limit":50}`, &runs)
+			runs = slices.DeleteFunc(runs, func(r schema.Run) bool { return r.Cause.Kind != cause })
+			return len(runs) > 0 && (runs[0].State.Terminal() || len(runs[0].Steps) > 0)
+		}
+	}
+	bustest.Eventually(t, 20*time.Second, "the deploy by hand", deploy("api"))
+	if r := runs[0]; r.State != schema.StateSucceeded || r.Decision == nil || r.Decision.What != "skip" || r.Decision.Reason != "its triggers are schedule, this was manual" {
+		t.Errorf("by hand: %+v %+v", r, r.Decision)
+	}
+	d.must("write", "UpdateProcedure", `{"id":"all","config":{"schedule":"Every 2 seconds"}}`, &struct{}{})
+	bustest.Eventually(t, 20*time.Second, "the deploy by schedule", deploy("schedule"))
+	if r := runs[0]; r.Decision != nil || r.State != schema.StateFailed { // tried: no agent has joined the server
+		t.Errorf("by schedule: %+v", r)
 	}
 }

@@ -1,5 +1,10 @@
 package schema
 
+import (
+	"slices"
+	"strings"
+)
+
 // StackConfig is the settings of a stack: a compose project on a server. Its
 // sources are, in this order: files on the server, a linked repo, a repo of its
 // own, the contents defined here.
@@ -53,6 +58,22 @@ type StackConfig struct {
 	GitSSHKey                string        `json:"git_ssh_key" own:"true" doc:"Variable that holds a deploy key: clone over SSH."`
 	GitKnownHosts            string        `json:"git_known_hosts" own:"true" doc:"Host keys to expect over SSH, as in known_hosts, or a [[VARIABLE]] with them."`
 	Submodules               bool          `json:"submodules" own:"true" doc:"Fetch submodules too."`
+	Triggers                 []string      `json:"triggers" code:"list<enum>" enum:"push,schedule,manual" own:"true" doc:"What may deploy it; empty is all. Deploys by others are recorded as skipped."`
+}
+
+// Admits reports whether a cause may deploy the stack, and why not.
+func (c StackConfig) Admits(cause Cause) (ok bool, why string) {
+	trigger := "manual"
+	switch cause.Kind {
+	case "webhook":
+		trigger = "push"
+	case "schedule":
+		trigger = "schedule"
+	}
+	if len(c.Triggers) == 0 || slices.Contains(c.Triggers, trigger) {
+		return true, ""
+	}
+	return false, "its triggers are " + strings.Join(c.Triggers, " and ") + ", this was " + trigger
 }
 
 // DefaultStack returns the settings of a stack that declares none.
@@ -62,8 +83,8 @@ func DefaultStack() StackConfig {
 		GitProvider: "github.com", GitHTTPS: true, Branch: "main", WebhookEnabled: true,
 		FilePaths: StrList{}, EnvFilePath: ".env", AdditionalEnvFiles: []EnvFile{}, ConfigFiles: []FileDep{},
 		SendAlerts: true, ExtraArgs: StrList{}, BuildExtraArgs: StrList{}, ComposeCmdWrapperInclude: StrList{},
-		IgnoreServices: StrList{},
-		CheckHealth:    true, HealthTimeout: 120, DeployTimeout: 1800, WaitTimeout: 86400, Submodules: true,
+		IgnoreServices: StrList{}, Triggers: []string{},
+		CheckHealth: true, HealthTimeout: 120, DeployTimeout: 1800, WaitTimeout: 86400, Submodules: true,
 	}
 }
 

@@ -117,7 +117,7 @@ func (t *tally) countAs(label string, c *schema.Run, tolerant bool) {
 	t.total++
 	switch c.State {
 	case schema.StateSucceeded:
-		if c.Decision == nil || c.Decision.What != "unchanged" {
+		if c.Decision == nil || c.Decision.What != "unchanged" && c.Decision.What != "skip" {
 			t.changed++
 		}
 	case schema.StateWarning:

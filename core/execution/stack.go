@@ -61,6 +61,10 @@ func (d *Deps) deploy(ctx context.Context, r *run.Run, ifChanged bool) (run.Outc
 	if err != nil {
 		return run.Outcome{}, err
 	}
+	if ok, why := st.Config.Admits(rec.Cause); !ok && len(rec.Steps) == 0 {
+		dec := schema.Decision{What: "skip", Reason: why}
+		return run.Outcome{Note: "skipped: " + why}, r.Note(ctx, run.Note{Decision: &dec})
+	}
 	server, err := d.server(ctx, "stack", st.Name, st.Config.ServerID)
 	if err != nil {
 		return run.Outcome{}, err
