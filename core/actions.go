@@ -118,6 +118,14 @@ func actions(d *execution.Deps) []run.Action {
 			Name: "RefreshResourceSyncPending", Kind: "resource_sync", Param: "sync", Doc: "Look at a sync's source and keep what is pending.",
 			Params: execution.SyncRefParams{}, Body: d.RefreshSync,
 		},
+		{
+			Name: "CommitSync", Kind: "resource_sync", Param: "sync", Doc: "Write what is stored back to a sync's files, as a commit where that is git.",
+			Params: execution.SyncRefParams{}, Body: d.CommitSync, Queue: queued("resource_sync"),
+		},
+		{
+			Name: "WriteSyncFileContents", Kind: "resource_sync", Param: "sync", Doc: "Write one file of a sync's source, as a commit where that is git.",
+			Params: execution.SyncFileParams{}, Body: d.WriteSyncFile, Queue: queued("resource_sync"),
+		},
 		{Name: "GlobalAutoUpdate", Doc: "Look for newer images of everything that asks for it, and deploy what updates by itself.", Params: execution.AutoUpdateParams{}, Body: d.GlobalAutoUpdate, Queue: once("auto-update")},
 		{Name: "TestAlerter", Kind: "alerter", Param: "alerter", Doc: "Send a test by an alerter.", Params: execution.AlerterParams{}, Body: d.TestAlerter},
 		{Name: "SendAlert", Doc: "Send an alert of your own.", Params: execution.SendAlertParams{}, Body: d.SendAlert},

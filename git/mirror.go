@@ -137,3 +137,14 @@ func (c *Client) Origin(ctx context.Context, dir, commit string, known map[strin
 		h = at.ParentHashes[0]
 	}
 }
+
+// Contains reports whether a commit is in the history of another, in the
+// repository below dir.
+func (c *Client) Contains(dir, tip, commit string) (bool, error) {
+	repo, err := openRepository(dir)
+	if err != nil {
+		return false, err
+	}
+	defer repo.close()
+	return repo.contains(plumbing.NewHash(tip), plumbing.NewHash(commit)), nil
+}

@@ -2,6 +2,7 @@ package git
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ import (
 type Edit struct {
 	Branch  string            // that is pushed to; made at Onto when the remote does not have it
 	Onto    string            // full hash of the commit it follows, which is in the repository
+	Expect  string            // where the remote has the branch; Onto when empty
 	Files   map[string][]byte // contents by path; nil removes the file
 	Message string
 	Name    string // author and committer
@@ -62,7 +64,8 @@ func (c *Client) Push(ctx context.Context, dir string, src Source, e Edit) (stri
 	if err != nil {
 		return "", err
 	}
-	if err := c.send(ctx, r, ref, plumbing.NewHash(e.Onto), hash, w); err != nil {
+	expect := plumbing.NewHash(cmp.Or(e.Expect, e.Onto))
+	if err := c.send(ctx, r, ref, expect, hash, w); err != nil {
 		return "", err
 	}
 	for _, o := range w.objects { // known from now on, without a fetch
@@ -75,7 +78,7 @@ func (c *Client) Push(ctx context.Context, dir string, src Source, e Edit) (stri
 }
 
 // send tells the server to move the branch and hands it the new objects.
-func (c *Client) send(ctx context.Context, r remote, ref plumbing.ReferenceName, onto, hash plumbing.Hash, w *writer) error {
+func (c *Client) send(ctx context.Context, r remote, ref plumbing.ReferenceName, expect, hash plumbing.Hash, w *writer) error {
 	s, err := c.openReceive(ctx, r)
 	if err != nil {
 		return r.explain(ctx, "push to", err)
@@ -86,7 +89,7 @@ func (c *Client) send(ctx context.Context, r remote, ref plumbing.ReferenceName,
 		return r.explain(ctx, "push to", err)
 	}
 	old, exists := refs.References[ref.String()]
-	if exists && old != onto {
+	if exists && old != expect {
 		return schema.Errorf(schema.Conflict, "push to branch %q of %s: it has moved on to %.8s", ref.Short(), r, old)
 	}
 	var pack bytes.Buffer

@@ -244,3 +244,11 @@ type SyncDone struct {
 	Message string     `json:"message,omitempty"`
 	Source  SyncSource `json:"source"`
 }
+
+// SyncWritten is what was written back to a sync's source.
+type SyncWritten struct {
+	Commit  string   `json:"commit,omitempty"`
+	Branch  string   `json:"branch,omitempty"`
+	Message string   `json:"message"`
+	Files   []string `json:"files,omitempty"`
+}

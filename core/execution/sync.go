@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,8 @@ type Syncs interface {
 	Begin(ctx context.Context, plan schema.SyncPlan, q sync.Request) (*sync.Work, error)
 	Done(ctx context.Context, id string, d schema.SyncDone) error
 	Refresh(ctx context.Context, key string) (schema.SyncState, error)
+	Commit(ctx context.Context, key, by string) (schema.SyncWritten, error)
+	WriteFile(ctx context.Context, key, file, text, by string) (schema.SyncWritten, error)
 }
 
 // SyncParams are the parameters of RunSync.
@@ -261,4 +264,53 @@ func (d *Deps) RefreshSync(ctx context.Context, r *run.Run) (run.Outcome, error)
 		return run.Outcome{}, st.Plan.Problem.Err()
 	}
 	return run.Outcome{Note: dec.Reason}, r.Note(ctx, run.Note{Commit: st.Plan.Commit, Message: st.Plan.Message, Decision: &dec})
+}
+
+// SyncFileParams are the parameters of WriteSyncFileContents.
+type SyncFileParams struct {
+	Sync         string `json:"sync" doc:"Name or id of the resource sync."`
+	ResourcePath string `json:"resource_path,omitempty" doc:"The entry of resource_path that the file belongs to."`
+	FilePath     string `json:"file_path" doc:"The file, relative to the source's root, or to resource_path where that is a folder."`
+	Contents     string `json:"contents" doc:"What is to be in it."`
+}
+
+// CommitSync writes what is stored of a sync's resources back to its source.
+func (d *Deps) CommitSync(ctx context.Context, r *run.Run) (run.Outcome, error) {
+	rec := r.Record()
+	out, err := d.Syncs.Commit(ctx, rec.Target.ID, rec.Actor.Name)
+	return d.writtenBack(ctx, r, out, err)
+}
+
+// WriteSyncFile writes one file of a sync's source.
+func (d *Deps) WriteSyncFile(ctx context.Context, r *run.Run) (run.Outcome, error) {
+	var p SyncFileParams
+	if err := r.Params(&p); err != nil {
+		return run.Outcome{}, err
+	}
+	rec := r.Record()
+	file := p.FilePath
+	if p.ResourcePath != "" && !strings.HasPrefix(file, strings.TrimSuffix(p.ResourcePath, "/")) && !strings.HasSuffix(p.ResourcePath, ".toml") {
+		file = path.Join(p.ResourcePath, file)
+	}
+	out, err := d.Syncs.WriteFile(ctx, rec.Target.ID, file, p.Contents, rec.Actor.Name)
+	return d.writtenBack(ctx, r, out, err)
+}
+
+// writtenBack records what was written, and looks again at what is pending.
+func (d *Deps) writtenBack(ctx context.Context, r *run.Run, out schema.SyncWritten, err error) (run.Outcome, error) {
+	if err != nil {
+		return run.Outcome{}, err
+	}
+	dec := schema.Decision{What: "nothing", Reason: out.Message, Changes: out.Files}
+	if len(out.Files) > 0 {
+		dec.What = "write"
+		if out.Commit != "" {
+			dec.Reason = fmt.Sprintf("%s: commit %s on branch %s", out.Message, short(out.Commit), out.Branch)
+		}
+	}
+	if err := r.Note(ctx, run.Note{Commit: out.Commit, Message: out.Message, Decision: &dec}); err != nil {
+		return run.Outcome{}, err
+	}
+	_, _ = d.Syncs.Refresh(ctx, r.Record().Target.ID) // the next look finds it
+	return run.Outcome{Note: dec.Reason}, nil
 }

@@ -225,3 +225,31 @@ func (t hostTree) read(n node) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// writeHost replaces files below a folder of core's host, each at once or not at
+// all. Nothing leads out of the folder.
+func writeHost(dir string, e *edits) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // the user edits there too
+		return schema.Wrap(schema.Failed, err, "make %s on core's host: %s", dir, reason(err))
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return schema.Wrap(schema.Failed, err, "open %s on core's host: %s", dir, reason(err))
+	}
+	defer func() { _ = root.Close() }() // nothing is written through it any more
+	for _, name := range e.touched {
+		if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
+			return schema.Wrap(schema.Failed, err, "write %s on core's host: %s", name, reason(err))
+		}
+		temp := path.Join(path.Dir(name), ".berth-"+schema.NewID())
+		err := root.WriteFile(temp, []byte(e.text(name)), 0o644)
+		if err == nil {
+			err = root.Rename(temp, name)
+		}
+		if err != nil {
+			_ = root.Remove(temp) // it may not be there
+			return schema.Wrap(schema.Failed, err, "write %s on core's host: %s", name, reason(err))
+		}
+	}
+	return nil
+}
