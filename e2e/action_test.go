@@ -28,7 +28,7 @@ file_contents = "services: {app: {image: 'berth-e2e/app:1'}}"
 [[action]]
 name = "deploy all"
 [action.config]
-arguments = "only = web"
+arguments = "only = none"
 file_contents = """
 const stacks = await komodo.read("ListStacks", {});
 for (const stack of stacks.filter((s) => s.name === ARGS.only)) {
@@ -47,8 +47,8 @@ func TestActionDeploys(t *testing.T) {
 	dockertest.BuildImage(t, w.Servers[world.Nexus].Engine, "berth-e2e/app", "1", rig.Behaviour{})
 	h.Apply(actionTOML)
 	ctx := h.Context(2 * time.Minute)
-	if u, err := h.API.Execute(ctx, "RunAction", wire.Params{"action": "deploy all"}); err != nil || !u.Success {
-		t.Fatalf("%v\n%+v", err, u)
+	if out, err := h.CLI("run", "action", "deploy all", "only=web", "-y"); err != nil || !strings.Contains(out, "deploying web with <DEPLOY_TOKEN>") {
+		t.Fatalf("%v\n%s", err, out)
 	}
 	if got := h.Containers(world.Nexus, "web"); len(got) != 1 {
 		t.Errorf("containers %v, want one", got)
