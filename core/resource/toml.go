@@ -110,7 +110,8 @@ func (g *Registry) parse(f File) ([]entry, []Issue) {
 			issues = append(issues, Issue{File: f.Name, Line: doc.line(table), Key: table, Text: "unknown table, ignored" + hint, Warning: true})
 		}
 	}
-	return g.supported(entries, issues)
+	entries, bad := spread(entries)
+	return g.supported(entries, append(issues, bad...))
 }
 
 // tables returns the entries of [[table]].
