@@ -49,6 +49,7 @@ func table() []item {
 		bucket(bus.BucketAlerts, held, "alerts and their state"),
 		bucket(bus.BucketOutbox, held, "alerts that are to be delivered still"),
 		bucket("SCHEDULES", held, "when schedules ran last"),
+		bucket("UPDATES", held, "what is known of newer images"),
 		bucket("SYNCS", held, "what syncs did and have pending"),
 		bucket(bus.BucketLease, held, "fences must go on growing; the leases themselves expire"),
 		bucket(bus.BucketTokens, left, "join tokens live for an hour: one that was used since would be good again"),
