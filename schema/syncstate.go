@@ -222,6 +222,16 @@ func briefly(s string) string {
 	return line
 }
 
+// SyncRequest says what of a sync is to be planned.
+type SyncRequest struct {
+	Commit string   // instead of the newest
+	Kind   string   // only resources of this kind; empty is all
+	Names  []string // only these, by name or id; empty is all
+}
+
+// Narrow reports whether it is not all of the sync.
+func (q SyncRequest) Narrow() bool { return q.Kind != "" || len(q.Names) > 0 }
+
 // SyncState is how a sync stands, as it was looked at last.
 type SyncState struct {
 	Status    SyncStatus `json:"status"` // never Syncing: the runs tell that

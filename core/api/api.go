@@ -23,6 +23,7 @@ type Deps struct {
 	Engine     Engine
 	Output     Output
 	Deliveries Deliveries
+	Syncs      Syncs // may be nil
 	Fleet      Fleet
 	Alerts     Alerts
 	Updates    Updates
@@ -122,7 +123,7 @@ func New(d Deps) *API {
 	var rows []Row
 	for _, part := range [][]Row{
 		a.systemRows(), a.accountRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.stackRows(), a.tagRows(),
-		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.deliveryRows(), a.alertRows(), a.updateCheckRows(), a.scheduleRows(), a.executionRows(),
+		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.deliveryRows(), a.alertRows(), a.updateCheckRows(), a.scheduleRows(), a.syncRows(), a.executionRows(),
 	} {
 		rows = append(rows, part...)
 	}

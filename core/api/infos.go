@@ -23,6 +23,8 @@ func (a *API) infos(kind string) infoOf {
 		return a.actionInfos
 	case "build":
 		return a.buildInfos
+	case "resource_sync":
+		return a.syncInfos
 	case "builder":
 		return a.builderInfos
 	}

@@ -128,7 +128,15 @@ type kindAPI struct {
 // refParam is the parameter that names a resource of the kind; id and name are
 // taken for it too.
 func refParam(kind string) Param {
-	return Param{Name: kind, Aliases: []string{"id", "name"}, Type: "string", Required: true, Doc: "Name or id."}
+	return Param{Name: paramName(kind), Aliases: []string{"id", "name"}, Type: "string", Required: true, Doc: "Name or id."}
+}
+
+// paramName is what requests call a resource of the kind.
+func paramName(kind string) string {
+	if kind == "resource_sync" {
+		return "sync"
+	}
+	return kind
 }
 
 // refOf reads it.
@@ -137,12 +145,12 @@ func refOf(raw json.RawMessage, kind string) (string, error) {
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return "", schema.Errorf(schema.Invalid, "the parameters are not a JSON object")
 	}
-	for _, key := range []string{kind, "id", "name"} {
+	for _, key := range []string{paramName(kind), "id", "name"} {
 		if s, ok := m[key].(string); ok && s != "" {
 			return s, nil
 		}
 	}
-	return "", schema.Errorf(schema.Invalid, "parameter %q is missing", kind)
+	return "", schema.Errorf(schema.Invalid, "parameter %q is missing", paramName(kind))
 }
 
 func (b kindAPI) show(ctx context.Context, raw json.RawMessage) (envelope, error) {
@@ -175,7 +183,9 @@ func (b kindAPI) full(ctx context.Context) ([]rawResource, map[string]info, erro
 	return out, infos, nil
 }
 
-func (b kindAPI) example() map[string]any { return map[string]any{b.k.Name(): "my-" + b.k.Name()} }
+func (b kindAPI) example() map[string]any {
+	return map[string]any{paramName(b.k.Name()): "my-" + b.k.Name()}
+}
 
 func (b kindAPI) get() Row {
 	return Row{

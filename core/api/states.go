@@ -114,6 +114,7 @@ func counts(names []string) any {
 // make them true. Members without an action are there for clients.
 func actionStates() map[string][][2]string {
 	return map[string][][2]string{
+		"resource_sync": {{"syncing", "RunSync"}},
 		"stack": {
 			{"pulling", "PullStack"},
 			{"deploying", "DeployStack DeployStackIfChanged"},
@@ -155,7 +156,7 @@ func (a *API) actionState(kind string, verbs [][2]string) Row {
 	}
 	return Row{
 		Group: GroupRead, Name: "Get" + typeName(kind) + "ActionState", Doc: "Say what is being done to a " + kind + " now.",
-		Needs: access.CanRead, Kind: kind, Params: []Param{refParam(kind)}, Example: map[string]any{kind: "my-" + kind},
+		Needs: access.CanRead, Kind: kind, Params: []Param{refParam(kind)}, Example: map[string]any{paramName(kind): "my-" + kind},
 		Result: func(*shapes) any { return map[string]any{"type": "object", "properties": props} },
 		handle: func(ctx context.Context, raw json.RawMessage) (any, error) {
 			key, err := refOf(raw, kind)

@@ -231,7 +231,7 @@ func (s *syncing) finish(ctx context.Context) (run.Outcome, error) {
 		return run.Outcome{}, schema.Errorf(schema.Failed, "%d failed: %s", len(s.failed), text)
 	}
 	done := schema.SyncDone{Run: rec.ID, At: time.Now().UnixMilli(), Commit: s.plan.Commit, Message: s.plan.Message, Source: s.plan.Source}
-	if !s.narrow() {
+	if !s.q.Narrow() {
 		if err := s.d.Syncs.Done(ctx, rec.Target.ID, done); err != nil {
 			return run.Outcome{}, err
 		}
@@ -243,8 +243,6 @@ func (s *syncing) finish(ctx context.Context) (run.Outcome, error) {
 	}
 	return run.Outcome{Note: note}, nil
 }
-
-func (s *syncing) narrow() bool { return s.q.Kind != "" || len(s.q.Names) > 0 }
 
 // refresh looks again at what is pending; that it cannot is no fault of this run.
 func (s *syncing) refresh(ctx context.Context) {

@@ -13,13 +13,7 @@ import (
 )
 
 // Request says what of a sync is to be planned.
-type Request struct {
-	Commit string   // instead of the newest
-	Kind   string   // only resources of this kind; empty is all
-	Names  []string // only these, by name or id; empty is all
-}
-
-func (q Request) narrow() bool { return q.Kind != "" || len(q.Names) > 0 }
+type Request = schema.SyncRequest
 
 // Planned is a plan with what carries it out.
 type Planned struct {
@@ -197,9 +191,9 @@ func (s *Syncer) scope(ctx context.Context, r schema.Resource[schema.SyncConfig]
 		in := cfg.IncludeResources
 		switch k.Name() {
 		case "variable":
-			in = cfg.IncludeVariables && !q.narrow()
+			in = cfg.IncludeVariables && !q.Narrow()
 		case "user_group":
-			in = cfg.IncludeUserGroups && !q.narrow()
+			in = cfg.IncludeUserGroups && !q.Narrow()
 		}
 		if in && (q.Kind == "" || q.Kind == k.Name()) {
 			out.Kinds = append(out.Kinds, k.Name())
