@@ -155,10 +155,12 @@ func (p *program) run(ctx context.Context, args []string) ([]api.Update, error) 
 		var u api.Update
 		err = p.call(ctx, api.GroupExecute, "RunAction", map[string]any{"action": args[0], "args": values}, &u)
 		return []api.Update{u}, err
+	case (kind == "build" || kind == "bd") && len(args) == 1:
+		return p.start(ctx, "RunBuild", "build", args[0], nil)
 	case len(args) == 1 && (kind == "" || kind == "procedure" || kind == "pr"):
 		return p.start(ctx, "RunProcedure", "procedure", args[0], nil)
 	}
-	return nil, schema.Errorf(schema.Invalid, "run one procedure or action at a time; for other executions: berth execute %s %s", kind, args[0])
+	return nil, schema.Errorf(schema.Invalid, "run one procedure, action or build at a time; for other executions: berth execute %s %s", kind, args[0])
 }
 
 // watch follows runs to their ends, one after the other, and fails when one did.
