@@ -92,6 +92,7 @@ Serve:
   berth restore FILE --data DIR     core again, from a backup
 
 Use (once signed in with "berth login URL"):
+  berth check .                     look for mistakes in files, without a core
   berth apply stacks.toml           say what changes, ask, do it
   berth deploy web                  deploy a stack and watch
   berth run nightly                 run a procedure and watch
@@ -112,11 +113,15 @@ Exit codes: 0 done · 1 failed · 2 wrong input · 3 not allowed · 4 not found
 	}
 	for _, c := range []*cobra.Command{
 		p.loginCommand(), p.applyCommand(), p.listCommand(), p.deployCommand(), p.runCommand(), p.runsCommand(),
-		p.serverCommand(), p.executeCommand(), p.keyCommand(), p.operatorCommand(), p.hooksCommand(), p.backupCommand(),
+		p.serverCommand(), p.executeCommand(), p.keyCommand(), p.operatorCommand(), p.hooksCommand(), p.backupCommand(), p.exportCommand(),
 	} {
 		c.GroupID = "use"
 		p.client.offer(c)
 		c.PersistentFlags().BoolVar(&p.asJSON, "json", false, "print JSON instead of text")
+		root.AddCommand(c)
+	}
+	for _, c := range []*cobra.Command{p.checkCommand(), p.schemaCommand()} {
+		c.GroupID = "use"
 		root.AddCommand(c)
 	}
 	root.AddCommand(p.versionCommand())

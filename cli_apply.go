@@ -138,6 +138,8 @@ func (p *program) printPlan(plan api.Plan) {
 			continue
 		case resource.OpCreate:
 			fmt.Fprintf(p.out, "+ %s %s\n", ch.Kind, ch.Name)
+		case resource.OpDelete:
+			fmt.Fprintf(p.out, "- %s %s\n", ch.Kind, ch.Name)
 		default:
 			fmt.Fprintf(p.out, "~ %s %s\n", ch.Kind, ch.Name)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"berth/core/access"
 	"berth/core/resource"
@@ -25,7 +26,7 @@ type exportAll struct {
 }
 
 type exportSome struct {
-	Targets   []target        `json:"targets,omitempty" doc:"Resources, {type, id}, by name or id."`
+	Targets   []target        `json:"targets,omitempty" doc:"Resources, {type, id}, by name, id or pattern."`
 	Groups    []string        `json:"user_groups,omitempty" doc:"User groups, by name or id; for administrators."`
 	Variables bool            `json:"include_variables,omitempty" doc:"All variables too; for administrators."`
 	Existing  json.RawMessage `json:"existing,omitempty" doc:"The resources of a file: their deploy and after are kept."`
@@ -76,38 +77,39 @@ func (a *API) exportAll(ctx context.Context, p exportAll) (tomlText, error) {
 
 func (a *API) exportSome(ctx context.Context, p exportSome) (tomlText, error) {
 	o := resource.ExportOptions{Secrets: p.Secrets, Kept: kept(p.Existing)}
-	add := func(kind, key string) {
-		t := schema.Target{Kind: kind, Name: key}
-		o.Targets = append(o.Targets, t)
-	}
-	for _, t := range p.Targets {
-		k, err := a.kindOf(t.Type)
-		if err != nil {
-			return tomlText{}, err
-		}
-		add(k.Name(), t.ID)
-	}
 	for _, g := range p.Groups {
-		add("user_group", g)
+		p.Targets = append(p.Targets, target{"user_group", g})
 	}
 	if p.Variables {
-		k, err := a.deps.Kinds.Kind("variable")
-		if err != nil {
-			return tomlText{}, err
-		}
-		all, err := k.Match("*", nil)
-		if err != nil {
-			return tomlText{}, err
-		}
-		o.Targets = append(o.Targets, all...)
+		p.Targets = append(p.Targets, target{"variable", "*"})
 	}
-	if len(o.Targets) == 0 {
-		if p.Variables {
-			return tomlText{}, nil
-		}
+	if len(p.Targets) == 0 {
 		return tomlText{}, schema.Errorf(schema.Invalid, "nothing is asked for: name targets, user groups or variables")
 	}
+	for _, t := range p.Targets {
+		some, err := a.exportTargets(t)
+		if err != nil {
+			return tomlText{}, err
+		}
+		o.Targets = append(o.Targets, some...)
+	}
+	if len(o.Targets) == 0 { // patterns that match nothing
+		return tomlText{}, nil
+	}
 	return a.export(ctx, o, p.Variables || len(p.Groups) > 0)
+}
+
+// exportTargets are the resources that a target names, by name, id or pattern.
+func (a *API) exportTargets(t target) ([]schema.Target, error) {
+	k, err := a.kindOf(t.Type)
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsAny(t.ID, `*?\`) {
+		return k.Match(t.ID, nil)
+	}
+	found, err := k.Find(t.ID)
+	return []schema.Target{found}, err
 }
 
 // export writes what is asked for; variables, groups and secrets in clear are for

@@ -35,7 +35,7 @@ func (w *tomlWriter) table(prefix string, fields []schema.Field, tree map[string
 			w.params(key, f.Variants[kind], nested)
 		case f.Name == "type" && f.Required: // of a union, which needs it
 			w.pair(key, v)
-		case isDefault(f, v):
+		case !f.Required && isDefault(f, v):
 		case f.Type == "Version":
 			w.pair(key, fmt.Sprintf("%v.%v.%v", nested["major"], nested["minor"], nested["patch"]))
 		case isTable && len(f.Fields) > 0:
