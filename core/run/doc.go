@@ -2,7 +2,7 @@
 // up after a restart what was not finished.
 //
 // A run is a plain Go function. It decides what to do through Plan and touches the
-// world only through Do, Child and Sleep, whose names are stable: what is recorded
+// world only through Do, Child, Local and Sleep, whose names are stable: what is recorded
 // answers from the record when the function runs again after a restart, a step
 // that has not ended is awaited again. Code between steps must depend on nothing
 // but the run's record and the answers of its steps.
