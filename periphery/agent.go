@@ -22,6 +22,7 @@ import (
 	"berth/periphery/docker"
 	"berth/periphery/journal"
 	"berth/periphery/secrets"
+	"berth/periphery/single"
 	"berth/schema"
 )
 
@@ -65,6 +66,7 @@ type Agent struct {
 	conn    *bus.Conn
 	engine  *docker.Client
 	deploy  *compose.Deployer
+	single  *single.Engine
 	builder *build.Builder
 	git     *git.Client
 	journal *journal.Journal
@@ -186,6 +188,7 @@ func (a *Agent) load() (err error) {
 		return err
 	}
 	a.deploy = compose.New(a.engine, []byte(a.digests.Digest([]byte("inputs of deploys"))), a.log)
+	a.single = single.New(a.engine)
 	a.builder = build.New(a.engine, a.log)
 	return a.recall()
 }

@@ -185,11 +185,17 @@ func (c *core) result(ctx context.Context, agent string, res schema.Result) erro
 // queue puts a command where the agent finds it.
 func (c *core) queue(id, key, verb string, args any) {
 	c.t.Helper()
+	c.queueRun(id, runID, key, verb, args)
+}
+
+// queueRun does so for a run of its own.
+func (c *core) queueRun(id, run, key, verb string, args any) {
+	c.t.Helper()
 	data, err := json.Marshal(args)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cmd := schema.Command{ID: id, Run: runID, Step: "step", Verb: verb, Key: key, Args: data, Queued: time.Now().UnixMilli(), Timeout: c.left.Milliseconds()}
+	cmd := schema.Command{ID: id, Run: run, Step: "step", Verb: verb, Key: key, Args: data, Queued: time.Now().UnixMilli(), Timeout: c.left.Milliseconds()}
 	if err := c.bus.Core.Enqueue(c.t.Context(), serverID, cmd, time.Hour); err != nil {
 		c.t.Fatal(err)
 	}

@@ -45,6 +45,19 @@ func (a *Agent) stackLog(ctx context.Context, req schema.StackLogReq) (schema.St
 	return schema.StackLogResp{Stdout: last(stdout.Bytes()), Stderr: last(stderr.Bytes())}, nil
 }
 
+// containerLog reads the newest lines of one container.
+func (a *Agent) containerLog(ctx context.Context, req schema.ContainerLogReq) (schema.StackLogResp, error) {
+	if req.Tail <= 0 || req.Tail > maxTail {
+		req.Tail = maxTail
+	}
+	var stdout, stderr bytes.Buffer
+	err := a.engine.Logs(ctx, req.Container, docker.LogOptions{Tail: req.Tail, Timestamps: req.Timestamps}, &stdout, &stderr)
+	if err != nil {
+		return schema.StackLogResp{}, missing(err, schema.EngineContainers, req.Container)
+	}
+	return schema.StackLogResp{Stdout: last(stdout.Bytes()), Stderr: last(stderr.Bytes())}, nil
+}
+
 func mark(to *bytes.Buffer, name string, text []byte) {
 	for line := range bytes.Lines(text) {
 		to.WriteString(name + " | ")

@@ -26,6 +26,8 @@ func (a *Agent) verbList() map[string]verb {
 		schema.RepoSync.Name:     on(schema.RepoSync, a.repoSync, nil),
 		schema.StackUp.Name:      a.apart(on(schema.StackUp, a.stackUp, a.stackLook)),
 		schema.StackDo.Name:      a.apart(on(schema.StackDo, a.stackDo, a.stackDoLook)),
+		schema.DeploymentUp.Name: a.apart(on(schema.DeploymentUp, a.deploymentUp, a.deploymentLook)),
+		schema.DeploymentDo.Name: a.apart(on(schema.DeploymentDo, a.deploymentDo, a.deploymentDoLook)),
 		schema.BuildRun.Name:     a.apart(on(schema.BuildRun, a.buildRun, nil)),
 		schema.ServiceRun.Name:   on(schema.ServiceRun, a.serviceRun, a.serviceLook),
 		schema.ContainerDo.Name:  on(schema.ContainerDo, a.containerDo, a.containerLook),
@@ -62,6 +64,9 @@ func (a *Agent) questions() error {
 		return err
 	}
 	if err := bus.Answer(a.conn, schema.ImageDigests, a.imageDigests); err != nil {
+		return err
+	}
+	if err := bus.Answer(a.conn, schema.ContainerLog, a.containerLog); err != nil {
 		return err
 	}
 	return bus.Answer(a.conn, schema.StackLog, a.stackLog)

@@ -275,6 +275,9 @@ func shellWords(line string) ([]string, error) {
 		switch {
 		case plain:
 			plain = false
+			if quote == '"' && !strings.ContainsRune("\"\\$`", c) {
+				word.WriteByte('\\') // which has a meaning only before these
+			}
 			word.WriteRune(c)
 		case c == '\\' && quote != '\'':
 			plain, open = true, true

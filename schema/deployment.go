@@ -63,7 +63,8 @@ func DefaultDeployment() DeploymentConfig {
 	}
 }
 
-// Check warns of texts that a deploy will stumble over.
+// Check refuses extra_args that are not understood, and warns of texts that
+// a deploy will stumble over.
 func (c DeploymentConfig) Check() Report {
 	var r Report
 	r.checkTexts(c.SkipSecretInterp, []namedText{
@@ -74,5 +75,14 @@ func (c DeploymentConfig) Check() Report {
 		{"command", c.Command},
 	})
 	r.checkEnv("environment", c.Environment)
+	r.checkEnv("labels", KV(c.Labels))
+	r.checkEnv("ports", KV(c.Ports))
+	r.checkEnv("volumes", KV(c.Volumes))
+	if _, err := ShellWords(c.Command); err != nil {
+		r.warn("command", "%s: this will fail when it is used", SafeText(err))
+	}
+	if _, err := ParseRunFlags(c.ExtraArgs); err != nil {
+		r.fail("extra_args", "%s", SafeText(err))
+	}
 	return r
 }
