@@ -141,7 +141,7 @@ func TestInterpolateVariables(t *testing.T) {
 	}
 }
 
-func FuzzParseEnv(f *testing.F) {
+func FuzzEnv(f *testing.F) {
 	for _, c := range readVectors(f).Env {
 		f.Add(c.Input)
 	}

@@ -288,3 +288,25 @@ func FuzzPlan(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDecode reads any text: no panic, and every mistake has a line.
+func FuzzDecode(f *testing.F) {
+	for _, pattern := range []string{"testdata/samples/*.toml", "testdata/samples/invalid/*.toml", "testdata/samples/toml-1.1/*.toml"} {
+		files, _ := filepath.Glob(pattern)
+		for _, path := range files {
+			f.Add(readFile(f, path).Text)
+		}
+	}
+	d := newDesk()
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := d.PlanScope(t.Context(), []File{{"x.toml", text}}, Scope{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range p.Issues {
+			if i.Line < 1 || i.Line > 1+strings.Count(text, "\n") {
+				t.Errorf("%s: no line of the text, which has %d", i, 1+strings.Count(text, "\n"))
+			}
+		}
+	})
+}
