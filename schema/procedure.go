@@ -1,5 +1,7 @@
 package schema
 
+import "strings"
+
 // ProcedureConfig is the settings of a procedure: stages that run one after the
 // other, each a set of executions that run at once.
 type ProcedureConfig struct {
@@ -37,6 +39,7 @@ type EnabledExecution struct {
 	Execution Execution `json:"execution" required:"true" doc:"What is done."`
 	Enabled   bool      `json:"enabled" doc:"One that is not enabled is skipped."`
 
+	Concurrency       int      `json:"concurrency,omitempty" own:"true" doc:"Of a batch: most of its runs at once; 0 is all."`
 	Timeout           Duration `json:"timeout,omitempty" own:"true" doc:"Longest one try of it may take, as 10m or 1h30m; it is then canceled and has failed."`
 	Retries           int      `json:"retries,omitempty" own:"true" doc:"How often it is tried again when it failed."`
 	ContinueOnFailure bool     `json:"continue_on_failure,omitempty" own:"true" doc:"Its failure does not fail the stage; the run then ends with a warning."`
@@ -61,6 +64,9 @@ func (c ProcedureConfig) Check() Report {
 			r.fail(index("stages", i)+".concurrency", "is negative: 0 is all at once")
 		}
 		for j, e := range s.Executions {
+			if e.Concurrency < 0 || e.Concurrency > 0 && !strings.HasPrefix(e.Execution.Type, "Batch") {
+				r.fail(index("stages", i)+"."+index("executions", j)+".concurrency", "is of batches only, and not negative")
+			}
 			if e.Retries < 0 || e.Retries > maxRetries {
 				r.fail(index("stages", i)+"."+index("executions", j)+".retries", "want 0 to %d", maxRetries)
 			}

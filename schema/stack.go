@@ -58,6 +58,7 @@ type StackConfig struct {
 	GitSSHKey                string        `json:"git_ssh_key" own:"true" doc:"Variable that holds a deploy key: clone over SSH."`
 	GitKnownHosts            string        `json:"git_known_hosts" own:"true" doc:"Host keys to expect over SSH, as in known_hosts, or a [[VARIABLE]] with them."`
 	Submodules               bool          `json:"submodules" own:"true" doc:"Fetch submodules too."`
+	RollbackOnFailure        bool          `json:"rollback_on_failure" own:"true" doc:"When a deploy fails, bring back the commit of the last good one; the run has failed all the same."`
 	Triggers                 []string      `json:"triggers" code:"list<enum>" enum:"push,schedule,manual" own:"true" doc:"What may deploy it; empty is all. Deploys by others are recorded as skipped."`
 }
 

@@ -16,6 +16,8 @@ import (
 type BatchParams struct {
 	Pattern string   `json:"pattern" doc:"Names or ids, separated by commas or lines; * and ? match, between backslashes stands a regular expression."`
 	Tags    []string `json:"tags,omitempty" doc:"Only those with all of these tags."`
+	// Concurrency is of procedures, whose executions can say it.
+	Concurrency int `json:"concurrency,omitempty" doc:"Most at once; 0 is all."`
 }
 
 // named is a resource a batch may select.
@@ -46,18 +48,27 @@ func (d *Deps) Batch(kind, param, action string) run.Body {
 			}
 			return run.Outcome{State: schema.StateWarning, Note: dec.Reason}, r.Note(ctx, run.Note{Decision: &dec})
 		}
-		return d.each(ctx, r, targets, param, action)
+		return d.each(ctx, r, targets, each{param, action, p.Concurrency})
 	}
 }
 
-func (d *Deps) each(ctx context.Context, r *run.Run, targets []schema.Target, param, action string) (run.Outcome, error) {
+// each is what a batch does to every target.
+type each struct {
+	param, action string
+	most          int // at once; 0 is all
+}
+
+func (d *Deps) each(ctx context.Context, r *run.Run, targets []schema.Target, what each) (run.Outcome, error) {
 	rec := r.Record()
 	t := &tally{}
 	var g errgroup.Group
+	if what.most > 0 {
+		g.SetLimit(what.most)
+	}
 	for _, target := range targets {
 		g.Go(func() error {
-			child, err := r.Child(ctx, action+" "+target.Name, run.StartReq{
-				Action: action, Target: target, Params: paramsFor(param, target.ID), Actor: rec.Actor, Cause: rec.Cause,
+			child, err := r.Child(ctx, what.action+" "+target.Name, run.StartReq{
+				Action: what.action, Target: target, Params: paramsFor(what.param, target.ID), Actor: rec.Actor, Cause: rec.Cause,
 			})
 			if err != nil {
 				if ctx.Err() != nil {

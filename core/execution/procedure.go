@@ -267,6 +267,19 @@ func (d *Deps) execute(ctx context.Context, r *run.Run, e execution, t *tally) e
 	}
 }
 
+// withConcurrency returns the parameters of an execution with its limit at once.
+func withConcurrency(e schema.EnabledExecution) (json.RawMessage, error) {
+	if e.Concurrency == 0 {
+		return e.Execution.Params, nil
+	}
+	params := map[string]any{}
+	if err := json.Unmarshal(e.Execution.Params, &params); err != nil {
+		return nil, schema.Wrap(schema.Invalid, err, "%s: %v", e.Execution.Type, err)
+	}
+	params["concurrency"] = e.Concurrency
+	return json.Marshal(params)
+}
+
 // try starts what an execution does and waits for its end. A failure is in the
 // run that it returns; the error is why nothing more is to be done.
 func (d *Deps) try(ctx context.Context, r *run.Run, step string, e execution) (*schema.Run, error) {
@@ -277,8 +290,12 @@ func (d *Deps) try(ctx context.Context, r *run.Run, step string, e execution) (*
 	one, stop := bounded(ctx, from, e.what.Timeout, e.what.Execution.Type)
 	defer stop()
 	rec := r.Record()
+	params, err := withConcurrency(e.what)
+	if err != nil {
+		return nil, err
+	}
 	child, err := r.Child(one, step, run.StartReq{
-		Action: e.what.Execution.Type, Params: e.what.Execution.Params, Stage: e.stage, Cause: e.cause,
+		Action: e.what.Execution.Type, Params: params, Stage: e.stage, Cause: e.cause,
 		Actor: schema.Actor{Kind: "procedure", ID: rec.Target.ID, Name: rec.Target.Name},
 	})
 	switch {

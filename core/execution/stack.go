@@ -3,6 +3,7 @@ package execution
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -77,7 +78,11 @@ func (d *Deps) deploy(ctx context.Context, r *run.Run, ifChanged bool) (run.Outc
 	resp, err := d.up(ctx, r, server, req)
 	if err != nil {
 		d.spoil(ctx, r, st.ID, err)
-		return run.Outcome{}, schema.Wrap(schema.CodeOf(err), err, "deploy stack %q", st.Name)
+		err = schema.Wrap(schema.CodeOf(err), err, "deploy stack %q", st.Name)
+		if st.Config.RollbackOnFailure && schema.CodeOf(err) != schema.Canceled && schema.CodeOf(err) != schema.Superseded && ctx.Err() == nil {
+			err = d.rollBack(ctx, r, server, req, err)
+		}
+		return run.Outcome{}, err
 	}
 	return d.deployed(ctx, r, st, resp)
 }
@@ -168,6 +173,60 @@ func (d *Deps) up(ctx context.Context, r *run.Run, server schema.Target, req sch
 			return resp, err
 		}
 	}
+}
+
+// rollBack deploys the commit of the last good deploy after a failed one. The
+// error it returns tells of both.
+func (d *Deps) rollBack(ctx context.Context, r *run.Run, server schema.Target, req schema.StackUpReq, failure error) error {
+	tell := func(format string, args ...any) error {
+		return schema.Wrap(schema.CodeOf(failure), failure, "%s; %s", schema.SafeText(failure), fmt.Sprintf(format, args...))
+	}
+	source := req.Source
+	if req.Repo != nil {
+		source = &req.Repo.Source
+	}
+	switch last := req.Last; {
+	case last == nil:
+		return tell("nothing to roll back to: it was never deployed before")
+	case source == nil || last.Commit == "":
+		return tell("not rolled back: its files are in no repository")
+	case source.Commit == last.Commit:
+		return tell("not rolled back: the last good deploy was of the same commit %s", short(last.Commit))
+	}
+	failed := source.Commit
+	back := *source
+	back.Commit = req.Last.Commit
+	if req.Repo != nil {
+		repo := *req.Repo
+		repo.Source = back
+		req.Repo = &repo
+	} else {
+		req.Source = &back
+	}
+	req.IfChanged = false
+	job := run.Job{
+		Step: "roll back", Server: server, Key: "stack-" + req.ID,
+		Timeout: time.Duration(req.Config.DeployTimeout) * time.Second, Wait: time.Duration(req.Config.WaitTimeout) * time.Second,
+	}
+	resp, err := run.Do(ctx, r, job, schema.StackUp, req)
+	if err != nil {
+		return tell("rolling back to %s failed as well: %s", short(back.Commit), schema.SafeText(err))
+	}
+	if dep := resp.Deployed; dep != nil {
+		rec := r.Record()
+		dep.Run, dep.Number, dep.Server, dep.Earlier = rec.ID, rec.Number, server.ID, req.Last.Earlier
+		if dep.At == 0 {
+			dep.At = time.Now().UnixMilli()
+		}
+		if err := d.Stacks.SaveDeployed(ctx, req.ID, dep); err != nil {
+			return errors.Join(failure, fmt.Errorf("record roll back of stack %q: %w", req.Name, err))
+		}
+	}
+	dec := schema.Decision{What: "roll back", Reason: fmt.Sprintf("%s did not come up: rolled back to %s", short(failed), short(back.Commit))}
+	if err := r.Note(ctx, run.Note{Decision: &dec}); err != nil {
+		return errors.Join(failure, err)
+	}
+	return tell("rolled back to %s", short(back.Commit))
 }
 
 // deployed records what a deploy decided and left behind.
