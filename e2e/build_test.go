@@ -140,9 +140,8 @@ LABEL text="` + text + `" version=$VERSION
 ` + strings.Join(more, "\n") + "\n", "docker/sops-decrypt.sh": "#!/bin/sh\n# " + text + "\n"}
 }
 
-func (b *buildWorld) push(files map[string]string) string {
+func (b *buildWorld) push(files map[string]string) {
 	b.head = b.repo.Commit(files, "image of the day")
-	return b.head
 }
 
 // hook tells core of the newest commit, and returns the run.

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -78,7 +78,7 @@ func newBuild(t *testing.T, files map[string]string) *imageBuild {
 // engine of this machine takes plain HTTP from.
 func newRegistry(t *testing.T) string {
 	t.Helper()
-	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	inner := registry.New(registry.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)))
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, password, _ := r.BasicAuth()
 		if subtle.ConstantTimeCompare([]byte(user+":"+password), []byte(pusher+":"+pushToken)) != 1 {

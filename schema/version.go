@@ -7,7 +7,7 @@ import (
 )
 
 // Version is the version of a build. 0.0.0 is none, or the newest.
-type Version struct {
+type Version struct { //nolint:recvcheck // decoding writes, all else reads
 	Major int `json:"major"`
 	Minor int `json:"minor"`
 	Patch int `json:"patch"`
@@ -39,7 +39,7 @@ func (v Version) IsZero() bool { return v == Version{} }
 func (v Version) Next() Version { return Version{v.Major, v.Minor, v.Patch + 1} }
 
 // UnmarshalJSON accepts a string or an object of all three parts.
-func (v *Version) UnmarshalJSON(b []byte) error { return unmarshalTree(b, v) } //nolint:recvcheck // decoding writes, all else reads
+func (v *Version) UnmarshalJSON(b []byte) error { return unmarshalTree(b, v) }
 
 func (v *Version) decodeTree(d *decoder, path string, in any) {
 	switch in := in.(type) {

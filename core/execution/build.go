@@ -108,26 +108,23 @@ func (d *Deps) buildRequest(ctx context.Context, r *run.Run, b schema.Resource[s
 		src = repoRequest(repo).Source
 	case schema.SourceRepo:
 		src = cfg.Git()
-	default:
+	case schema.SourceHost:
 		req.Tags = cfg.Tags(plan.Version, "")
-		return req, d.decideBuild(ctx, r, plan, string(cfg.Source()))
+		return req, decideBuild(ctx, r, plan, "files on the builder")
+	case schema.SourceInline:
+		req.Tags = cfg.Tags(plan.Version, "")
+		return req, decideBuild(ctx, r, plan, "the Dockerfile written in Berth")
 	}
 	src, err := d.commitFirst(ctx, r, plan.Place.Server, src, 0)
 	if err != nil {
 		return req, err
 	}
 	req.Source, req.Tags = &src, cfg.Tags(plan.Version, src.Commit)
-	return req, d.decideBuild(ctx, r, plan, fmt.Sprintf("commit %s of %s", short(src.Commit), src.Branch))
+	return req, decideBuild(ctx, r, plan, fmt.Sprintf("commit %s of %s", short(src.Commit), src.Branch))
 }
 
 // decideBuild records what is built, from what, and where.
-func (d *Deps) decideBuild(ctx context.Context, r *run.Run, plan buildPlan, what string) error {
-	switch schema.Source(what) {
-	case schema.SourceHost:
-		what = "files on the builder"
-	case schema.SourceInline:
-		what = "the Dockerfile written in Berth"
-	}
+func decideBuild(ctx context.Context, r *run.Run, plan buildPlan, what string) error {
 	return r.Note(ctx, run.Note{Decision: &schema.Decision{
 		What: "build", Reason: fmt.Sprintf("%s, version %s, on %s", what, plan.Version, plan.Place.Why),
 	}})

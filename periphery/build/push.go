@@ -42,7 +42,9 @@ func (b *Builder) Push(ctx context.Context, ref string, l Login, emit Emit) (dig
 		case m.Error != nil:
 			return "", b.refused(ctx, m.Error, l, "push "+ref)
 		case m.Aux != nil:
-			var pushed struct{ Digest string }
+			var pushed struct {
+				Digest string `json:"Digest"`
+			}
 			if json.Unmarshal(*m.Aux, &pushed) == nil && pushed.Digest != "" {
 				digest = pushed.Digest
 			}
