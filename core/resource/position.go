@@ -130,6 +130,14 @@ func (d *document) line(path string) int {
 	return line
 }
 
+// lineOf returns the line of a key at the top of the file, whatever it holds.
+func (d *document) lineOf(key string) int {
+	if s := d.root.keys[key]; s != nil {
+		return max(s.line, 1)
+	}
+	return 1
+}
+
 // step goes one key or index down and returns the rest of the path.
 func (s *spot) step(path string) (next *spot, rest string) {
 	if strings.HasPrefix(path, "[") {

@@ -107,7 +107,7 @@ func (g *Registry) parse(f File) ([]entry, []Issue) {
 			if near := schema.Nearest(table, kindNames()); near != "" {
 				hint = ": did you mean [[" + near + "]]?"
 			}
-			issues = append(issues, Issue{File: f.Name, Line: doc.line(table), Key: table, Text: "unknown table, ignored" + hint, Warning: true})
+			issues = append(issues, Issue{File: f.Name, Line: doc.lineOf(table), Key: bare(table), Text: "unknown table, ignored" + hint, Warning: true})
 		}
 	}
 	entries, bad := spread(entries)
