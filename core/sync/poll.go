@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -44,7 +45,7 @@ func (s *Syncer) changed(c schema.Change) {
 		s.mu.Lock()
 		s.due[c.ID] = s.cfg.Now()
 		s.mu.Unlock()
-		s.wake()
+		s.Wake()
 		return
 	}
 	s.Stir()
@@ -60,11 +61,12 @@ func (s *Syncer) Stir() {
 	}
 	s.mu.Unlock()
 	if first {
-		s.wake()
+		s.Wake()
 	}
 }
 
-func (s *Syncer) wake() {
+// Wake has Run see what is due; it does so by itself when the time comes.
+func (s *Syncer) Wake() {
 	select {
 	case s.woken <- struct{}{}:
 	default:
@@ -148,7 +150,7 @@ func (s *Syncer) lookAt(ctx context.Context, due []string) {
 		}
 		s.runItself(ctx, r, st)
 	}
-	s.forget(list)
+	s.forget(ctx)
 }
 
 // repoKey names the repository of a sync; empty when it has none.
@@ -185,14 +187,27 @@ func (s *Syncer) schedule(r schema.Resource[schema.SyncConfig]) {
 }
 
 // forget drops what is kept of syncs that are gone.
-func (s *Syncer) forget(list []schema.Resource[schema.SyncConfig]) {
+func (s *Syncer) forget(ctx context.Context) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for id := range s.due {
-		if !slices.ContainsFunc(list, func(r schema.Resource[schema.SyncConfig]) bool { return r.ID == id }) {
-			delete(s.due, id)
-			delete(s.full, id)
-			delete(s.locks, id)
+	known := slices.Collect(maps.Keys(s.due))
+	s.mu.Unlock()
+	for _, id := range known {
+		if _, err := s.cfg.Syncs.Find(id); schema.CodeOf(err) != schema.NotFound {
+			continue
+		}
+		st, _ := s.state(id)
+		s.mu.Lock()
+		delete(s.due, id)
+		delete(s.full, id)
+		delete(s.locks, id)
+		s.mu.Unlock()
+		if s.cfg.Alerts != nil && st.Alert != "" {
+			if err := s.cfg.Alerts.Resolve(ctx, st.Alert); err != nil && ctx.Err() == nil && schema.CodeOf(err) != schema.NotFound {
+				s.cfg.Log.Warn("end the alert of a sync that is gone", "sync", id, "err", err)
+			}
+		}
+		if err := s.cfg.States.Delete(ctx, id, 0); err != nil && ctx.Err() == nil && schema.CodeOf(err) != schema.NotFound {
+			s.cfg.Log.Warn("forget a sync", "sync", id, "err", err)
 		}
 	}
 }
@@ -208,7 +223,7 @@ func (s *Syncer) lookAgain(ctx context.Context, fresh []string) {
 	defer l.close()
 	for _, r := range list {
 		st, ok := s.state(r.ID)
-		if ctx.Err() != nil || slices.Contains(fresh, r.ID) || !ok || sourceOf(r.Config) == "" {
+		if ctx.Err() != nil || slices.Contains(fresh, r.ID) || !ok || sourceOf(r.Config) == "" || sourceOf(r.Config) == "git" && st.Plan.Commit == "" {
 			continue
 		}
 		for _, d := range st.Plan.Deploys { // what other repositories stood at stays as well
