@@ -63,7 +63,7 @@ func (x *proposed[C]) diff(before schema.Resource[C], p *planner) ([]FieldChange
 		return nil, err
 	}
 	for _, name := range changed {
-		out = append(out, FieldChange{Key: name, Old: text(part(old, name)), New: text(part(now, name))})
+		out = append(out, FieldChange{Key: name, Old: text(x.kind.part(old, name)), New: text(x.kind.part(now, name))})
 	}
 	return out, nil
 }
@@ -75,7 +75,7 @@ func (x *proposed[C]) changed(before C) []string {
 	if x.kind.settings == nil { // a union
 		if !same(a, b) && !bytes.Equal(jsonOf(before), jsonOf(x.want.Config)) {
 			for _, f := range x.kind.fields {
-				if !bytes.Equal(part(before, f.Name), part(x.want.Config, f.Name)) {
+				if !bytes.Equal(x.kind.part(before, f.Name), x.kind.part(x.want.Config, f.Name)) {
 					out = append(out, f.Name)
 				}
 			}
@@ -110,19 +110,21 @@ func same(a, b reflect.Value) bool {
 
 // shown returns settings as a plan shows them: resources by name, secrets masked.
 func shown[C any](config C, p *planner) (C, error) {
-	display, err := mapRefs(config, func(r reference) string { return p.nameOf(r.kind, r.value) })
-	if err != nil {
-		return display, err
+	display := config
+	if len(refsOf(&config)) > 0 {
+		var err error
+		if display, err = mapRefs(config, func(r reference) string { return p.nameOf(r.kind, r.value) }); err != nil {
+			return display, err
+		}
 	}
 	return mapSecrets(display, func(string) (string, error) { return Mask, nil })
 }
 
 // part returns one setting as JSON.
-func part[C any](config C, name string) json.RawMessage {
-	v := reflect.ValueOf(config)
-	for i := range v.NumField() {
-		if have, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); have == name {
-			return jsonOf(v.Field(i).Interface())
+func (k *Kind[C]) part(config C, name string) json.RawMessage {
+	for _, s := range k.settings {
+		if s.name == name {
+			return jsonOf(reflect.ValueOf(config).Field(s.index).Interface())
 		}
 	}
 	var all map[string]json.RawMessage // a union
