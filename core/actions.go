@@ -25,6 +25,9 @@ func actions(d *execution.Deps) []run.Action {
 			Name: name, Kind: "stack", Param: "stack", Doc: doc, Params: execution.StackDoParams{}, Body: d.StackVerb(verb), Queue: queued("stack"),
 		}
 	}
+	single := func(name, verb, doc string, params any) run.Action {
+		return run.Action{Name: name, Kind: "deployment", Param: "deployment", Doc: doc, Params: params, Body: d.DeploymentVerb(verb), Queue: queued("deployment")}
+	}
 	repo := func(name, doc string, body run.Body) run.Action {
 		return run.Action{
 			Name: name, Kind: "repo", Param: "repo", Doc: doc, Params: execution.RepoParams{}, Body: body, Queue: queued("repo"), Supersede: true,
@@ -60,6 +63,19 @@ func actions(d *execution.Deps) []run.Action {
 		batch("BatchDeployStackIfChanged", "stack", "DeployStackIfChanged", "Deploy every stack that matches a pattern and changed."),
 		batch("BatchPullStack", "stack", "PullStack", "Pull the images of every stack that matches a pattern."),
 		batch("BatchDestroyStack", "stack", "DestroyStack", "Remove the containers of every stack that matches a pattern."),
+		{
+			Name: "Deploy", Kind: "deployment", Param: "deployment", Doc: "Deploy a single container; one that is the same already is left alone.",
+			Params: execution.DeployOneParams{}, Body: d.Deploy, Queue: queued("deployment"), Supersede: true, Covers: execution.CoversDeployOne,
+		},
+		batch("BatchDeploy", "deployment", "Deploy", "Deploy every deployment that matches a pattern."),
+		single("PullDeployment", schema.DeploymentPull, "Pull the image of a deployment.", execution.OneParams{}),
+		single("StartDeployment", schema.ContainerStart, "Start the container of a deployment.", execution.OneParams{}),
+		single("RestartDeployment", schema.ContainerRestart, "Restart the container of a deployment.", execution.OneParams{}),
+		single("PauseDeployment", schema.ContainerPause, "Pause the container of a deployment.", execution.OneParams{}),
+		single("UnpauseDeployment", schema.ContainerUnpause, "Go on with the paused container of a deployment.", execution.OneParams{}),
+		single("StopDeployment", schema.ContainerStop, "Stop the container of a deployment.", execution.StopOneParams{}),
+		single("DestroyDeployment", schema.ContainerDestroy, "Stop and remove the container of a deployment; volumes stay.", execution.StopOneParams{}),
+		batch("BatchDestroyDeployment", "deployment", "DestroyDeployment", "Remove the container of every deployment that matches a pattern."),
 		repo("PullRepo", "Bring a repo's clone to its branch's newest commit.", d.SyncRepo(false)),
 		repo("CloneRepo", "Clone a repo afresh.", d.SyncRepo(true)),
 		batch("BatchPullRepo", "repo", "PullRepo", "Pull every repo that matches a pattern."),

@@ -78,18 +78,10 @@ func (b builds) Attached(_ context.Context, build string) ([]execution.Attached,
 		}
 		out = append(out, execution.Attached{
 			Target: r.Target("deployment"), Redeploy: r.Config.RedeployOnBuild, Version: image.Version,
-			State: b.c.containerState(r.Config.ServerID, deploymentContainer(r)),
+			State: b.c.containerState(r.Config.ServerID, r.Config.Container(r.Name)),
 		})
 	}
 	return out, err
-}
-
-// deploymentContainer is the name of a deployment's container.
-func deploymentContainer(r schema.Resource[schema.DeploymentConfig]) string {
-	if r.Config.CustomName != "" {
-		return r.Config.CustomName
-	}
-	return r.Name
 }
 
 // containerState is the state of a server's container of that name; "" when there

@@ -108,6 +108,10 @@ func (c *core) resolve(ctx context.Context, kind, nameOrID string) (target, serv
 		if r, err := c.kinds.stacks.Masked(target.ID); err == nil {
 			id = r.Config.ServerID
 		}
+	case "deployment":
+		if r, err := c.kinds.deployments.Masked(target.ID); err == nil {
+			id = r.Config.ServerID
+		}
 	case "repo":
 		if r, err := c.kinds.repos.Masked(target.ID); err == nil {
 			id = r.Config.ServerID

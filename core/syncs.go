@@ -85,7 +85,8 @@ func (w syncWorld) Standing(_ context.Context, t schema.Target) (sync.Standing, 
 		if err != nil {
 			return st, err
 		}
-		server = r.Config.ServerID
+		v := w.c.deploymentView(r, nil)
+		st.State, st.Deployed, server = v.State, v.Deployed, r.Config.ServerID
 	}
 	if server == "" {
 		return st, nil

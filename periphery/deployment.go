@@ -56,8 +56,8 @@ func (d *oneUp) recover(ctx context.Context) error {
 func (d *oneUp) prepare(ctx context.Context) error {
 	c := d.req.Config
 	var n needs
-	if d.req.Account.Account != "" {
-		n.registry = append(n.registry, d.req.Account)
+	if d.req.RegistryAccount != "" {
+		n.registry = append(n.registry, d.req.Account())
 	}
 	var texts []string
 	if !c.SkipSecretInterp {
@@ -200,16 +200,16 @@ func (d *oneUp) pull(ctx context.Context) error {
 
 // login is the account that the image is pulled with; nil for none.
 func (d *oneUp) login() (*single.Login, error) {
-	if d.req.Account.Account == "" {
+	if d.req.RegistryAccount == "" {
 		return nil, nil //nolint:nilnil // without one
 	}
 	for _, t := range d.know.Registry {
-		if t.AccountRef == d.req.Account {
+		if t.AccountRef == d.req.Account() {
 			return &single.Login{User: t.Account, Password: t.Token}, nil
 		}
 	}
 	return nil, schema.Errorf(schema.NotFound, "no token for account %q at registry %s: add it to core's configuration: [[image_registry]] domain = %q, accounts = [{ username = %q, token = … }]",
-		d.req.Account.Account, d.req.Account.Provider, d.req.Account.Provider, d.req.Account.Account)
+		d.req.RegistryAccount, d.req.RegistryProvider, d.req.RegistryProvider, d.req.RegistryAccount)
 }
 
 // replace puts the container in its place, unless the one that runs is the same.

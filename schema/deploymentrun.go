@@ -22,9 +22,10 @@ type DeploymentUpReq struct {
 	ID     string           `json:"id"`
 	Name   string           `json:"name"`
 	Config DeploymentConfig `json:"config"` // as stored; not interpolated
-	// Image is what runs, resolved by core; Account pulls it where it has a name.
-	Image   string     `json:"image"`
-	Account AccountRef `json:"account,omitzero"`
+	Image  string           `json:"image"`  // what runs, resolved by core
+	// The account that pulls it, where one is needed.
+	RegistryProvider string `json:"registry_provider,omitempty"`
+	RegistryAccount  string `json:"registry_account,omitempty"`
 	// Local says that no registry has the image: it is only on the server that
 	// built it.
 	Local    bool      `json:"local,omitempty"`
@@ -35,6 +36,11 @@ type DeploymentUpReq struct {
 	Last     *Deployed `json:"last,omitempty"`
 	// Core is the id of the container that core runs in, if it does.
 	Core string `json:"core,omitempty"`
+}
+
+// Account is the account that pulls the image; its Account is empty for none.
+func (r DeploymentUpReq) Account() AccountRef {
+	return AccountRef{Provider: r.RegistryProvider, Account: r.RegistryAccount}
 }
 
 // Container is the name of the container.

@@ -20,6 +20,7 @@ type Deps struct {
 	Kinds      *resource.Registry
 	Views      Views
 	Builds     BuildViews // may be nil
+	Singles    Singles    // may be nil
 	Engine     Engine
 	Output     Output
 	Deliveries Deliveries
@@ -122,7 +123,7 @@ func New(d Deps) *API {
 	a := &API{deps: d}
 	var rows []Row
 	for _, part := range [][]Row{
-		a.systemRows(), a.accountRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.stackRows(), a.tagRows(),
+		a.systemRows(), a.accountRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.stackRows(), a.deploymentRows(), a.tagRows(),
 		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.deliveryRows(), a.alertRows(), a.updateCheckRows(), a.scheduleRows(), a.syncRows(), a.executionRows(),
 	} {
 		rows = append(rows, part...)

@@ -15,6 +15,8 @@ func (a *API) infos(kind string) infoOf {
 		return a.serverInfos
 	case "stack":
 		return a.stackInfos
+	case "deployment":
+		return a.deploymentInfos
 	case "repo":
 		return a.repoInfos
 	case "procedure":

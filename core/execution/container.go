@@ -218,12 +218,6 @@ func ownContainer() string {
 	return schema.OwnContainer(string(table))
 }
 
-// Singles knows the containers of deployments.
-type Singles interface {
-	// DeploymentContainers names the containers of the deployments of a server.
-	DeploymentContainers(ctx context.Context, server string) ([]string, error)
-}
-
 // managed lists what Berth manages on a server: the stacks and deployments
 // that are set to it or were deployed to it last.
 func (d *Deps) managed(ctx context.Context, server string) (schema.Managed, error) {
@@ -253,11 +247,32 @@ func (d *Deps) managed(ctx context.Context, server string) (schema.Managed, erro
 	if m.Containers, err = d.Singles.DeploymentContainers(ctx, server); err != nil {
 		return m, err
 	}
+	singles, err := d.imagesOfSingles(ctx, server)
+	if err != nil {
+		return m, err
+	}
 	built, err := d.builtOn(ctx, server)
-	m.Images = append(m.Images, built...)
+	m.Images = slices.Concat(m.Images, singles, built)
 	slices.Sort(m.Images)
 	m.Images = slices.Compact(m.Images)
 	return m, err
+}
+
+// imagesOfSingles lists the images of the last good deploys of a server's
+// deployments.
+func (d *Deps) imagesOfSingles(ctx context.Context, server string) ([]string, error) {
+	list, err := d.Resources.AllDeployments(ctx)
+	var out []string
+	for _, r := range list {
+		last, err := d.Singles.DeploymentState(ctx, r.ID)
+		if err != nil {
+			return nil, err
+		}
+		if last != nil && last.Server == server {
+			out = append(out, slices.Concat(append(last.Earlier, imagesOf(last))...)...)
+		}
+	}
+	return out, err
 }
 
 // builtOn lists the images that builds made last on a server and that no registry

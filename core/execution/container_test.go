@@ -12,6 +12,8 @@ import (
 // declared are stacks and what they left behind, and a deployment, for managed.
 type declared struct {
 	Stacks
+	Singles
+	Resources
 	list []schema.Resource[schema.StackConfig]
 	last map[string]*schema.Deployed
 }
@@ -22,6 +24,20 @@ func (d declared) AllStacks(context.Context) ([]schema.Resource[schema.StackConf
 
 func (d declared) Deployed(_ context.Context, id string) (*schema.Deployed, error) {
 	return d.last[id], nil
+}
+
+func (d declared) AllDeployments(context.Context) ([]schema.Resource[schema.DeploymentConfig], error) {
+	return []schema.Resource[schema.DeploymentConfig]{{ID: "one"}, {ID: "elsewhere"}, {ID: "none"}}, nil
+}
+
+func (d declared) DeploymentState(_ context.Context, id string) (*schema.Deployed, error) {
+	server, ok := map[string]string{"one": "here", "elsewhere": "there"}[id]
+	if !ok {
+		return nil, nil //nolint:nilnil // it was never deployed
+	}
+	return &schema.Deployed{
+		Server: server, Services: []schema.DeployedService{{Image: "one-" + server}}, Inputs: map[string]map[string]string{"container": {"image:id": "sha256:" + server, "name": "x"}},
+	}, nil
 }
 
 func (d declared) DeploymentContainers(_ context.Context, server string) ([]string, error) {
@@ -44,7 +60,7 @@ func TestManagedIsOfTheServer(t *testing.T) {
 		},
 		last: map[string]*schema.Deployed{"1": at("here", "web", "a"), "2": at("there", "other", "b"), "3": renamed, "4": at("here", "left", "d"), "5": at("there", "moved", "e")},
 	}
-	d := &Deps{Stacks: have, Singles: have}
+	d := &Deps{Stacks: have, Singles: have, Resources: have}
 	got, err := d.managed(t.Context(), "here")
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +73,7 @@ func TestManagedIsOfTheServer(t *testing.T) {
 			{Name: "moved", Stack: "5"},
 			{Name: "fresh", Stack: "6"},
 		},
-		Images: []string{"a", "c", "c0", "d", "sha256:a", "sha256:c", "sha256:d"}, Containers: []string{"single-here"}, Core: got.Core,
+		Images: []string{"a", "c", "c0", "d", "one-here", "sha256:a", "sha256:c", "sha256:d", "sha256:here"}, Containers: []string{"single-here"}, Core: got.Core,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
