@@ -11,14 +11,17 @@ const EventVersion = 1
 // EventType says what happened to a run.
 type EventType string
 
-// The events. RunEnded is the one terminal event: nothing follows it.
+// The events. RunEnded and RunAdopted are terminal: nothing follows them.
 const (
-	RunQueued     EventType = "run.queued"
-	RunStarted    EventType = "run.started"
-	RunNoted      EventType = "run.noted"     // Note, Commit, Message, Decision: what is set is taken over
-	RunPlanned    EventType = "run.planned"   // Value: what the run set out to do
-	RunCanceling  EventType = "run.canceling" // Actor or none, Problem: it is to end, and why
-	RunEnded      EventType = "run.ended"
+	RunQueued    EventType = "run.queued"
+	RunStarted   EventType = "run.started"
+	RunNoted     EventType = "run.noted"     // Note, Commit, Message, Decision: what is set is taken over
+	RunPlanned   EventType = "run.planned"   // Value: what the run set out to do
+	RunCanceling EventType = "run.canceling" // Actor or none, Problem: it is to end, and why
+	RunEnded     EventType = "run.ended"
+	// RunAdopted is the one event of a run that was over when core heard of it: Run
+	// is the whole record.
+	RunAdopted    EventType = "run.adopted"
 	StagePlanned  EventType = "stage.planned"
 	StageStarted  EventType = "stage.started"
 	StageEnded    EventType = "stage.ended"
@@ -35,7 +38,7 @@ type Event struct {
 	N        int             `json:"n"`
 	Type     EventType       `json:"t"`
 	At       int64           `json:"at"`              // unix ms by core's clock
-	Run      *Run            `json:"run,omitempty"`   // of RunQueued: the header
+	Run      *Run            `json:"run,omitempty"`   // of RunQueued: the header; of RunAdopted: all
 	Stage    *Stage          `json:"stage,omitempty"` // of stage events
 	Step     *Step           `json:"step,omitempty"`  // of StepScheduled
 	Name     string          `json:"name,omitempty"`  // the step's name, of the other step events
@@ -79,6 +82,12 @@ func (r *Run) apply(e Event) error {
 		}
 		*r = *e.Run
 		r.State, r.Queued, r.Events = StateQueued, e.At, 0
+	case RunAdopted:
+		if e.Run == nil || r.Events > 0 || !e.Run.State.Terminal() {
+			return Errorf(Conflict, "run %s: adopted after other events, or before its end", r.ID)
+		}
+		*r = *e.Run.Clone()
+		r.Events = 0
 	case RunStarted:
 		r.State, r.Started, r.Note = StateRunning, e.At, ""
 	case RunNoted:
