@@ -23,7 +23,13 @@ type Snapshot struct {
 	mu    sync.Mutex // guards all below
 	repo  *repository
 	root  plumbing.Hash
-	trees map[plumbing.Hash]*object.Tree
+	trees map[plumbing.Hash]*folder
+}
+
+// folder is a tree that was read, with its entries by name.
+type folder struct {
+	entries []object.TreeEntry
+	byName  map[string]int
 }
 
 // modeDir is a folder's mode, as git writes it.
@@ -52,7 +58,7 @@ func (c *Client) Open(dir, commit string) (*Snapshot, error) {
 		repo.close()
 		return nil, readObject(err, h)
 	}
-	return &Snapshot{Commit: h.String(), repo: repo, root: at.TreeHash, trees: map[plumbing.Hash]*object.Tree{}}, nil
+	return &Snapshot{Commit: h.String(), repo: repo, root: at.TreeHash, trees: map[plumbing.Hash]*folder{}}, nil
 }
 
 // Close lets go of the repository.
@@ -94,11 +100,11 @@ func (s *Snapshot) find(p string) (File, bool, error) {
 		if err != nil {
 			return File{}, false, err
 		}
-		i := slices.IndexFunc(tree.Entries, func(e object.TreeEntry) bool { return e.Name == name })
-		if i < 0 {
+		i, ok := tree.byName[name]
+		if !ok {
 			return File{}, false, nil
 		}
-		at = fileOf(p, tree.Entries[i])
+		at = fileOf(p, tree.entries[i])
 	}
 	return at, true, nil
 }
@@ -111,16 +117,20 @@ func fileOf(p string, e object.TreeEntry) File {
 	return File{Path: p, Mode: mode, Hash: e.Hash.String()}
 }
 
-func (s *Snapshot) tree(h plumbing.Hash) (*object.Tree, error) {
-	if t := s.trees[h]; t != nil {
-		return t, nil
+func (s *Snapshot) tree(h plumbing.Hash) (*folder, error) {
+	if f := s.trees[h]; f != nil {
+		return f, nil
 	}
 	t, err := object.GetTree(s.repo.store, h)
 	if err != nil {
 		return nil, readObject(err, h)
 	}
-	s.trees[h] = t
-	return t, nil
+	f := &folder{entries: t.Entries, byName: make(map[string]int, len(t.Entries))}
+	for i, e := range t.Entries {
+		f.byName[e.Name] = i
+	}
+	s.trees[h] = f
+	return f, nil
 }
 
 // Follow is Find through symbolic links, as a file system would go, within the
@@ -168,8 +178,8 @@ func (s *Snapshot) List(dir File) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]File, 0, len(tree.Entries))
-	for _, e := range tree.Entries {
+	out := make([]File, 0, len(tree.entries))
+	for _, e := range tree.entries {
 		out = append(out, fileOf(clean(path.Join(dir.Path, e.Name)), e))
 	}
 	slices.SortFunc(out, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
