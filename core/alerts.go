@@ -29,7 +29,7 @@ func (c *core) openAlerts(ctx context.Context) error {
 		return err
 	}
 	c.alerts = alert.New(alert.Config{
-		Alerts: alerts, Outbox: outbox, Alerters: c.openAlerters, Reveal: c.revealText, Log: c.cfg.Log,
+		Alerts: alerts, Outbox: outbox, Alerters: c.openAlerters, Reveal: c.revealText, Zone: c.zone(), Log: c.cfg.Log,
 		Changed: func(id string) { c.changes.announce(schema.Change{Topic: "alert", ID: id}) },
 	})
 	return nil

@@ -54,7 +54,9 @@ type Config struct {
 	AdminUsername  string         // the first administrator, made if there is no user
 	AdminPassword  string
 	Title          string
-	Zone           string // IANA name of the zone of schedules that name none; empty is the machine's own
+	// SystemProcedures makes the procedures that Komodo makes, in a store nobody used yet.
+	SystemProcedures bool
+	Zone             string // IANA name of the zone of schedules that name none; empty is the machine's own
 	Poll           time.Duration // how often the sources of syncs are looked at; 0 is 5 minutes, below 0 never
 	Accounts       Accounts
 	Backup         Backups
@@ -255,6 +257,9 @@ func (c *core) openDoors(ctx context.Context) error {
 		return err
 	}
 	c.peers = access.NewPeers(c.cfg.Proxies)
+	if err := c.makeSystemProcedures(ctx); err != nil {
+		return err
+	}
 	if c.cfg.AdminUsername != "" && c.gate.Fresh(ctx) {
 		if _, err := c.gate.CreateAdmin(ctx, c.cfg.AdminUsername, c.cfg.AdminPassword); err != nil {
 			return fmt.Errorf("create the first administrator: %w", err)
@@ -279,6 +284,7 @@ func (c *core) serve(ctx context.Context) error {
 	g.Go(func() error { return c.alerts.Run(gctx) })
 	g.Go(func() error { return c.runSyncs(gctx) })
 	g.Go(func() error { return c.watchFailures(gctx) })
+	g.Go(func() error { return c.pruneServers(gctx) })
 	g.Go(func() error { return c.expelDeleted(gctx) })
 	g.Go(func() error {
 		select {
