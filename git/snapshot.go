@@ -23,11 +23,11 @@ type Snapshot struct {
 	mu    sync.Mutex // guards all below
 	repo  *repository
 	root  plumbing.Hash
-	trees map[plumbing.Hash]*folder
+	trees map[plumbing.Hash]*listing
 }
 
-// folder is a tree that was read, with its entries by name.
-type folder struct {
+// listing is a tree that was read, with its entries by name.
+type listing struct {
 	entries []object.TreeEntry
 	byName  map[string]int
 }
@@ -58,7 +58,7 @@ func (c *Client) Open(dir, commit string) (*Snapshot, error) {
 		repo.close()
 		return nil, readObject(err, h)
 	}
-	return &Snapshot{Commit: h.String(), repo: repo, root: at.TreeHash, trees: map[plumbing.Hash]*folder{}}, nil
+	return &Snapshot{Commit: h.String(), repo: repo, root: at.TreeHash, trees: map[plumbing.Hash]*listing{}}, nil
 }
 
 // Close lets go of the repository.
@@ -117,7 +117,7 @@ func fileOf(p string, e object.TreeEntry) File {
 	return File{Path: p, Mode: mode, Hash: e.Hash.String()}
 }
 
-func (s *Snapshot) tree(h plumbing.Hash) (*folder, error) {
+func (s *Snapshot) tree(h plumbing.Hash) (*listing, error) {
 	if f := s.trees[h]; f != nil {
 		return f, nil
 	}
@@ -125,7 +125,7 @@ func (s *Snapshot) tree(h plumbing.Hash) (*folder, error) {
 	if err != nil {
 		return nil, readObject(err, h)
 	}
-	f := &folder{entries: t.Entries, byName: make(map[string]int, len(t.Entries))}
+	f := &listing{entries: t.Entries, byName: make(map[string]int, len(t.Entries))}
 	for i, e := range t.Entries {
 		f.byName[e.Name] = i
 	}
