@@ -205,7 +205,7 @@ func (p *program) upCommand() *cobra.Command {
 		Example: "  berth up --data /var/lib/berth\n  BERTH_ADMIN_USERNAME=ada BERTH_ADMIN_PASSWORD_FILE=/run/secrets/ada berth up",
 	}, s, func(ctx context.Context, log *slog.Logger) error {
 		cc.Log, cc.Version, pc.Log, pc.Version = log, version, log, version
-		cc.Effective = s.effective()
+		cc.Effective, cc.SystemProcedures = s.effective(), true
 		return runUp(ctx, cc, pc, server)
 	})
 }
@@ -217,7 +217,7 @@ func (p *program) coreCommand() *cobra.Command {
 		Use: "core", Short: "Serve core: API, pages, webhooks, and the bus for agents",
 		Example: "  berth core --data /var/lib/berth --listen :9120\n  berth core --tls-cert cert.pem --tls-key key.pem --trusted-proxy 10.0.0.2",
 	}, s, func(ctx context.Context, log *slog.Logger) error {
-		cc.Log, cc.Version, cc.Effective = log, version, s.effective()
+		cc.Log, cc.Version, cc.Effective, cc.SystemProcedures = log, version, s.effective(), true
 		return core.Run(ctx, cc)
 	})
 }
