@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"berth/core/resource"
 	"berth/schema"
 )
-
-// systemTag marks what core itself made; a sync never deletes it.
-const systemTag = "system"
 
 // systemProcedures are made when core starts for the first time, as Komodo does:
 // without the second, auto_update would do nothing.
@@ -21,7 +19,7 @@ func systemProcedures() []schema.Resource[schema.ProcedureConfig] {
 		c.Stages = []schema.ProcedureStage{{Name: "Stage 1", Enabled: true, Executions: []schema.EnabledExecution{
 			{Enabled: true, Execution: schema.Execution{Type: execution, Params: json.RawMessage(params)}},
 		}}}
-		return schema.Resource[schema.ProcedureConfig]{Name: name, Description: doc, Tags: []string{systemTag}, Config: c}
+		return schema.Resource[schema.ProcedureConfig]{Name: name, Description: doc, Tags: []string{resource.SystemTag}, Config: c}
 	}
 	backup := procedure("Backup Core Database", "Writes an encrypted backup of core every night. Set backup_recipient or backup_passphrase in core's configuration, then enable the schedule.",
 		"Every day at 01:00", "BackupCoreDatabase", "{}")

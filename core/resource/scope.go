@@ -7,6 +7,9 @@ import (
 	"berth/schema"
 )
 
+// SystemTag marks what core itself made: no plan deletes it.
+const SystemTag = "system"
+
 // Scope says which declared and stored resources a plan is about. The zero Scope
 // is everything that is declared, and deletes nothing.
 type Scope struct {
@@ -80,6 +83,8 @@ func (s Scope) keeps(h stored, flat bool) (reason string, inside bool) {
 		return "", false
 	case s.isSelf(h.target):
 		return "not declared, and kept: a sync does not delete itself", true
+	case h.target.Kind == "procedure" && slices.Contains(h.tags, SystemTag):
+		return "not declared, and kept: core made it; delete it by hand, or take its tag " + SystemTag + " off", true
 	case ownContents(h.config):
 		return "not declared, and kept: its files are in Berth itself", true
 	}
