@@ -55,15 +55,24 @@ FORMAT={{.Name}}
 
 func TestTargetsThatAreNone(t *testing.T) {
 	for text, want := range map[string]string{
-		`targets = "nvr"`:               "stack[0].targets: want a list of the servers it is for",
-		`targets = []`:                  "stack[0].targets: want a list of the servers it is for",
-		`targets = ["nvr", "nvr"]`:      `stack[0].targets: "nvr" is in it twice`,
-		`targets = ["nvr", "atlantis"]`: `there is no server "atlantis"`,
+		`targets = "nvr"`:                               "stack[0].targets: want a list of the servers it is for",
+		`targets = []`:                                  "stack[0].targets: want a list of the servers it is for",
+		`targets = ["nvr", "nvr"]`:                      `stack[0].targets: "nvr" is in it twice`,
+		`targets = ["nvr", "atlantis"]`:                 `there is no server "atlantis"`,
 		"targets = [\"nvr\"]\nconfig.server = \"kasm\"": "stack[0].config.server: the servers are given by targets",
 	} {
 		p := newDesk().planScope(t, Scope{}, alloy+"[[stack]]\nname = \"alloy\"\n"+text)
 		if err := p.Err(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+func TestWhatCoreMadeIsKept(t *testing.T) {
+	d := newDesk()
+	d.do(t, Scope{}, "[[procedure]]\nname = \"nightly\"\ntags = [\"system\"]\n[[procedure]]\nname = \"mine\"\n[[server]]\nname = \"nvr\"\n")
+	p := d.planScope(t, Scope{Delete: true}, "[[server]]\nname = \"nvr\"\n")
+	if got := story(p); !strings.Contains(got, "delete procedure mine") || strings.Contains(got, "delete procedure nightly") || !strings.Contains(got, "(procedure nightly: not declared, and kept: core made it") {
+		t.Error(got)
 	}
 }
