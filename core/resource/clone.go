@@ -20,8 +20,8 @@ func unshare(v reflect.Value) error {
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if err := unshare(v.Field(i)); err != nil {
+		for _, f := range v.Fields() {
+			if err := unshare(f); err != nil {
 				return err
 			}
 		}

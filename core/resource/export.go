@@ -2,6 +2,7 @@ package resource
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -32,21 +33,9 @@ type Kept struct {
 // the default, other resources by name, kinds in Komodo's order, names sorted.
 // NotFound for a target that there is not.
 func (g *Registry) Export(ctx context.Context, o ExportOptions) (string, error) {
-	chosen := map[string]bool{}
-	for _, t := range o.Targets {
-		k, err := g.Kind(t.Kind)
-		if err != nil {
-			return "", err
-		}
-		key := t.Name
-		if t.ID != "" {
-			key = t.ID
-		}
-		found, err := k.Find(key)
-		if err != nil {
-			return "", err
-		}
-		chosen[t.Kind+"/"+found.ID] = true
+	chosen, err := g.chosen(o.Targets)
+	if err != nil {
+		return "", err
 	}
 	scope := Scope{Kinds: o.Kinds, Tags: o.Tags}
 	var parts []string
@@ -71,6 +60,23 @@ func (g *Registry) Export(ctx context.Context, o ExportOptions) (string, error) 
 		}
 	}
 	return strings.Join(parts, "\n##\n\n"), nil
+}
+
+// chosen returns the kind/id of what is named.
+func (g *Registry) chosen(targets []schema.Target) (map[string]bool, error) {
+	out := map[string]bool{}
+	for _, t := range targets {
+		k, err := g.Kind(t.Kind)
+		if err != nil {
+			return nil, err
+		}
+		found, err := k.Find(cmp.Or(t.ID, t.Name))
+		if err != nil {
+			return nil, err
+		}
+		out[t.Kind+"/"+found.ID] = true
+	}
+	return out, nil
 }
 
 // TOML returns a resource, as its kind shows it, in the form of a file.

@@ -35,14 +35,14 @@ func TestExportSamples(t *testing.T) {
 	if !p.Empty() {
 		t.Error(p)
 	}
-	clear, err := d.Export(t.Context(), ExportOptions{Secrets: true})
+	open, err := d.Export(t.Context(), ExportOptions{Secrets: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	other := newDesk()
-	other.do(t, Scope{}, clear)
+	other.do(t, Scope{}, open)
 	moved, err := other.Export(t.Context(), ExportOptions{Secrets: true})
-	if diff := cmp.Diff(clear, moved); diff != "" || err != nil {
+	if diff := cmp.Diff(open, moved); diff != "" || err != nil {
 		t.Error("another core has something else:", diff, err)
 	}
 }

@@ -185,6 +185,11 @@ func (p *planner) checkReferrers(kept, deleted []*step) {
 			}
 		}
 	}
+	p.checkOutside(kept, gone)
+}
+
+// checkOutside refuses deletes of what something that is not in scope refers to.
+func (p *planner) checkOutside(kept []*step, gone map[string]*step) {
 	planned := map[string]bool{}
 	for _, st := range kept {
 		planned[st.Kind+"/"+st.ID] = true
