@@ -32,7 +32,8 @@ type Container struct {
 	Health   string   `json:"health,omitempty"` // starting, healthy, unhealthy
 	Project  string   `json:"project,omitempty"`
 	Service  string   `json:"service,omitempty"`
-	Stack    string   `json:"stack,omitempty"` // id of the Berth stack that deployed it
+	OneOff   bool     `json:"one_off,omitempty"` // run once, beside the service
+	Stack    string   `json:"stack,omitempty"`   // id of the Berth stack that deployed it
 	Ports    []Port   `json:"ports,omitempty"`
 	Networks []string `json:"networks,omitempty"`
 	Created  int64    `json:"created"` // unix seconds

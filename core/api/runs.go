@@ -164,6 +164,9 @@ func (a *API) approve(ctx context.Context, p approval) (Update, error) {
 		return Update{}, err
 	}
 	c, _ := access.CallerOf(ctx)
+	if c.Run != "" {
+		return Update{}, schema.Errorf(schema.Denied, "an approval is somebody's own: an action cannot give it")
+	}
 	if err := a.deps.Engine.Approve(ctx, r.ID, p.Stage, c.Actor); err != nil {
 		return Update{}, err
 	}

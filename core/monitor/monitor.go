@@ -120,6 +120,9 @@ func Services(list []schema.Container, expected []schema.DeployedService) []sche
 		add(e.Name, e.Image)
 	}
 	for _, c := range list {
+		if c.OneOff {
+			continue
+		}
 		i := add(c.Service, c.Image)
 		out[i].Containers = append(out[i].Containers, c)
 		out[i].Image = c.Image

@@ -43,13 +43,16 @@ func (c *Client) Containers(ctx context.Context, project string) ([]schema.Conta
 	return list, nil
 }
 
+// labelOneOff marks what compose run made.
+const labelOneOff = "com.docker.compose.oneoff"
+
 // Container is an item of the engine's list in schema's terms.
 func Container(s container.Summary) schema.Container {
 	out := schema.Container{
 		ID: s.ID, Image: s.Image, ImageID: s.ImageID,
 		State: string(s.State), Status: s.Status, Health: healthOf(s),
 		Project: s.Labels[LabelProject], Service: s.Labels[LabelService], Stack: s.Labels[LabelStack],
-		Created: s.Created,
+		Created: s.Created, OneOff: strings.EqualFold(s.Labels[labelOneOff], "true"),
 	}
 	for _, name := range s.Names {
 		// A link appears as /other/alias: the container's own name has one slash.
