@@ -17,25 +17,25 @@ func (p *planner) find(kind, key string) *planned {
 
 // resolve finds the id for a name or id among what is declared and stored. from is
 // what is declared of it, if anything.
-func (p *planner) resolve(kind, key string) (id string, from *planned, found, known bool) {
+func (p *planner) resolve(kind, key string) (id string, from *planned, found bool) {
 	if d := p.find(kind, key); d != nil {
-		return d.target.ID, d, true, true
+		return d.target.ID, d, true
 	}
-	id, found, known = p.reg.resolve(kind, key)
+	id, found, known := p.reg.resolve(kind, key)
 	if known && !found {
 		if d := p.names[kind][p.reg.kind(kind).canonical(key)]; d != nil {
-			return d.target.ID, d, true, true
+			return d.target.ID, d, true
 		}
 	}
-	return id, p.ids[kind+"/"+id], found, known
+	return id, p.ids[kind+"/"+id], found
 }
 
 // reference resolves one reference of a declaration, and says when it leads nowhere.
 func (p *planner) reference(d *planned, r reference) string {
-	id, from, found, known := p.resolve(r.kind, r.value)
+	id, from, found := p.resolve(r.kind, r.value)
 	at := d.path(r.path)
 	switch {
-	case !known:
+	case p.reg.kind(r.kind) == nil:
 		p.warn(d.entry, at, "resources of kind %s are not supported yet: %q is kept, but leads nowhere", r.kind, r.value)
 	case !found:
 		p.offline(d.entry, at, "there is no %s %q%s", r.kind, r.value, p.near(r.kind, r.value))
@@ -52,7 +52,7 @@ func (p *planner) after(d *planned) []schema.Target {
 	for _, name := range d.after {
 		found := false
 		for _, kind := range deployed() {
-			id, _, ok, _ := p.resolve(kind, name)
+			id, _, ok := p.resolve(kind, name)
 			if !ok {
 				continue
 			}
