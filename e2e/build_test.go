@@ -15,6 +15,7 @@ import (
 	"berth/git/gittest"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
+	"berth/schema"
 )
 
 // buildWorld is a custom image as the seed has it: a Dockerfile in a repository
@@ -123,6 +124,7 @@ func TestBuilds(t *testing.T) {
 		{"a failed build keeps the version", buildFailed},
 		{"push, build, registry", buildPushed},
 		{"a push ends the build that goes on", buildPreempted},
+		{"a push deploys what runs the image", buildDeploys},
 		{"refused", buildRefused},
 		{"a repo on its builder", buildRepo},
 	} {
@@ -300,5 +302,30 @@ func buildRepo(t *testing.T, b *buildWorld) {
 	r := b.run(t, "BuildRepo", wire.Params{"repo": "image"})
 	if r.State != "succeeded" || r.Commit != b.head {
 		t.Errorf("%s: %s", r.State, r.Why())
+	}
+}
+
+// buildDeploys deploys what runs the image, after a push.
+func buildDeploys(t *testing.T, b *buildWorld) {
+	if r := b.run(t, "Deploy", wire.Params{"deployment": "agent"}); r.State != "succeeded" {
+		t.Fatalf("%s: %s", r.State, r.Why())
+	}
+	before := b.Containers(world.Nexus, "")["agent"]
+	b.push(dockerfile("to be deployed"))
+	r := b.Ended(t, b.hook(t), time.Minute)
+	children := b.Children(t, r.ID)
+	if c := children["agent"]; r.State != "succeeded" || c.State != "succeeded" || c.Action != "Deploy" || len(children) != 1 {
+		t.Errorf("deployed after the build: %s\n%s", r.Why(), b.Tree(t, r, ""))
+	}
+	if r.Decision == nil || !slices.ContainsFunc(r.Decision.Changes, func(c string) bool { return strings.HasPrefix(c, "deployment agent-resting: it is not deployed") }) {
+		t.Errorf("decision: %+v", r.Decision)
+	}
+	list, err := b.Servers[world.Nexus].Engine.Containers(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(list, func(c schema.Container) bool { return c.Name == "agent" })
+	if i < 0 || list[i].ID == before || !strings.HasSuffix(list[i].Image, ":"+b.version(t)) {
+		t.Errorf("agent does not run version %s: %+v", b.version(t), list)
 	}
 }
