@@ -162,6 +162,8 @@ func executionAlias(name string) string {
 		return "run-procedure"
 	case "clone":
 		return "clone-repo"
+	case "sync":
+		return "run-sync"
 	}
 	return name
 }
