@@ -245,7 +245,7 @@ func TestMonorepoDeploysExactlyWhatChanged(t *testing.T) {
 	}
 }
 
-// §9.1 row 12: one push with resources and compose files is one run, in order.
+// Row 12: one push with resources and compose files is one run, in order.
 func TestRow12OnePushIsOneRun(t *testing.T) {
 	s := newStage(t)
 	repo := s.Forge.Repo("a/b")
@@ -401,7 +401,8 @@ func ended(s *stage, id string) <-chan struct{} {
 	return out
 }
 
-func TestNewerPushSupersedesAWaitingOne(t *testing.T) {
+// §9.1 row 6: every push is deployed at its own commit, or superseded by a newer one.
+func TestRow06NewerPushSupersedesAWaitingOne(t *testing.T) {
 	s := newStage(t)
 	repo := s.Forge.Repo("a/b")
 	files := compose("web")

@@ -33,7 +33,7 @@ type decider struct {
 }
 
 // decide goes through the resources in the order in which they are deployed.
-func (d *decider) decide(ctx context.Context, q Request) error {
+func (d *decider) decide(ctx context.Context) error {
 	d.gather()
 	for i, c := range d.plan.Changes {
 		at := d.plan.at[i]
@@ -122,6 +122,9 @@ func (d *decider) one(ctx context.Context, c resource.Change, config any) (schem
 	if isStack {
 		if err := f.locate(); err != nil {
 			return x, err
+		}
+		if f.absent && c.Op != resource.OpUnchanged { // found before anything is saved
+			d.plan.Issues = append(d.plan.Issues, schema.SyncIssue{File: c.File, Line: c.Line, Key: "stack." + c.Name, Text: x.Reason})
 		}
 	}
 	switch {

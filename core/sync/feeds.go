@@ -22,8 +22,9 @@ type files struct {
 	config schema.StackConfig
 	deploy *schema.SyncDeploy
 
-	place place
-	now   *git.Snapshot // nil when its files are not in git
+	absent bool // a compose file is not in the commit
+	place  place
+	now    *git.Snapshot // nil when its files are not in git
 }
 
 func (f *files) fail(format string, args ...any) {
@@ -107,6 +108,7 @@ func (f *files) missing() error {
 			return f.ctx.Err()
 		}
 		if !ok && f.config.PreDeploy.Command == "" && f.inRepo() {
+			f.absent = true
 			f.fail("%s is not in %s at commit %.8s: correct run_directory and file_paths, or add the file", name, f.deploy.Repo, f.deploy.Commit)
 			return nil
 		}

@@ -56,17 +56,18 @@ func (s *Syncer) plan(ctx context.Context, l *look, r schema.Resource[schema.Syn
 		p.Problem = schema.ProblemOf(err)
 		return p, nil
 	}
-	if p.Problem = mistakes(p.Issues); p.Problem != nil {
-		p.Changes, p.Deploys = []schema.SyncChange{}, []schema.SyncDeploy{}
+	if p.Problem = mistakes(p.Issues); p.Problem == nil {
+		d := decider{s: s, look: l, from: c, plan: &p}
+		if err := d.decide(ctx); err != nil {
+			return p, err
+		}
+		p.Problem = mistakes(p.Issues)
+	}
+	if p.Problem != nil {
+		p.Changes, p.Deploys, p.at = []schema.SyncChange{}, []schema.SyncDeploy{}, nil
 		return p, nil
 	}
-	d := decider{s: s, look: l, from: c, plan: &p}
-	if err := d.decide(ctx, q); err != nil {
-		return p, err
-	}
-	if p.Problem = mistakes(p.Issues); p.Problem == nil {
-		p.Guard, err = s.guard(r, p)
-	}
+	p.Guard, err = s.guard(r, p)
 	return p, err
 }
 

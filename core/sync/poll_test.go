@@ -105,9 +105,12 @@ func TestDriftShowsByItself(t *testing.T) {
 	w.Sync("main", "a/b", nil)
 	until(t, w, "the first look", "main", func(st schema.SyncState) bool { return st.Status == schema.SyncPending })
 	w.All("main", false)
-	at.advance(5 * time.Second)
-	w.Wake()
-	until(t, w, "that nothing is left", "main", func(st schema.SyncState) bool { return st.Status == schema.SyncOk })
+	bustest.Eventually(t, 20*time.Second, "that nothing is left", func() bool {
+		at.advance(time.Second)
+		w.Wake()
+		st, err := w.State("main")
+		return err == nil && st.Status == schema.SyncOk
+	})
 	before := w.Forge.Requests()
 	w.Update("server", "one", map[string]any{"region": "attic"})
 	bustest.Eventually(t, 20*time.Second, "the drift", func() bool {
