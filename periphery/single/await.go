@@ -119,7 +119,7 @@ func (e *Engine) judgeRunning(in docker.Detail) (state, bad string) {
 		return "", "is unhealthy"
 	case in.Health == "starting":
 		return "waiting for its health check", ""
-	case time.Now().Before(in.Started.Add(e.settle)):
+	case time.Now().Before(in.Started.Add(e.Settle)):
 		return "started", ""
 	}
 	return "", ""

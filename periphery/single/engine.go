@@ -32,11 +32,12 @@ const (
 // Engine puts containers in the places of others on one Docker engine.
 type Engine struct {
 	docker *docker.Client
-	settle time.Duration // for how long a container without a health check must stay up
+	// Settle is for how long a container without a health check must stay up.
+	Settle time.Duration
 }
 
 // New returns an Engine over a client, which it does not close.
-func New(c *docker.Client) *Engine { return &Engine{docker: c, settle: defaultSettle} }
+func New(c *docker.Client) *Engine { return &Engine{docker: c, Settle: defaultSettle} }
 
 // Container is a container with what a deploy wants to know of it.
 type Container struct {

@@ -130,49 +130,55 @@ func (e *Engine) takeBack(ctx context.Context, r Replacement, created *Container
 	if code == schema.NotFound || code == schema.Conflict { // of something the container needs
 		code = schema.Failed
 	}
-	note := "there was no container before"
+	note := ""
 	err := r.Phase(tidy, "rollback", func(ctx context.Context) (string, error) {
-		if err := e.remove(ctx, created); err != nil {
-			return "", err
+		var err error
+		if r.Before == nil {
+			note, err = e.giveUp(ctx, created, nil, false)
+		} else {
+			note, err = e.giveUp(ctx, created, r.Before, r.Before.Runs())
 		}
-		if r.Before != nil {
-			var err error
-			if note, err = e.restore(ctx, r.Before.ID, r.Before.Runs(), r.Before.Name); err != nil {
-				return "", err
-			}
-		}
-		return note, nil
+		return note, err
 	})
 	if err != nil {
 		return schema.Wrap(code, cause, "%s\nand it could not be rolled back: %s", schema.SafeText(cause), schema.SafeText(err))
 	}
-	return schema.Wrap(code, cause, "%s\nrolled back: the new container was removed, %s", strings.TrimSpace(schema.SafeText(cause)), note)
+	return schema.Wrap(code, cause, "%s\nrolled back: %s", strings.TrimSpace(schema.SafeText(cause)), note)
 }
 
-// restore brings the container before back under its name, running if it ran.
-func (e *Engine) restore(ctx context.Context, id string, ran bool, name string) (string, error) {
-	c, err := e.Named(ctx, id)
+// giveUp ends the new container, brings the one before back as it was, and removes
+// the new one last: as long as it is there it says what there is to bring back.
+func (e *Engine) giveUp(ctx context.Context, created, before *Container, ran bool) (string, error) {
+	note := "the new container was removed"
+	if before == nil {
+		return note, e.remove(ctx, created)
+	}
+	now, err := e.Named(ctx, before.ID)
 	if err != nil {
 		return "", err
 	}
-	if c == nil {
-		return "the one before is gone", nil
+	if now == nil {
+		return note + ", the one before is gone", e.remove(ctx, created)
 	}
-	if want := base(name); c.Name != want {
-		if err := e.rename(ctx, c, want); err != nil {
-			return "", err
-		}
-		c.Name = want
-	}
-	if !ran {
-		return fmt.Sprintf("%s is there again, stopped as it was", c.Name), nil
-	}
-	if !c.Runs() {
-		if err := e.start(ctx, c); err != nil {
+	if name := base(before.Name); now.Name != name { // first, or whoever finds the two goes forward
+		if err := e.rename(ctx, now, name); err != nil {
 			return "", err
 		}
 	}
-	return c.Name + " runs again", nil
+	if err := e.docker.Act(ctx, created.ID, schema.ContainerStop, docker.StopOptions{}); err != nil && schema.CodeOf(err) != schema.NotFound {
+		return "", err
+	}
+	if ran && !now.Runs() {
+		if err := e.start(ctx, now); err != nil {
+			return "", err
+		}
+	}
+	if ran {
+		note += ", " + base(before.Name) + " runs again"
+	} else {
+		note += ", " + base(before.Name) + " is stopped as it was"
+	}
+	return note, e.remove(ctx, created)
 }
 
 // base is a container's name without what marks it while it is replaced.
@@ -216,18 +222,10 @@ func (e *Engine) recoverNew(ctx context.Context, c *Container) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if before != nil && !strings.HasSuffix(before.Name, suffixOld) || before == nil && c.State != "running" {
-		if err := e.remove(ctx, c); err != nil {
-			return "", err
-		}
-		if before == nil {
-			return "a container that had been made but not proven was removed", nil
-		}
-		note, err := e.restore(ctx, before.ID, c.Labels[LabelBeforeRan] == "true", before.Name)
-		return "the new container was removed, " + note, err
-	}
-	if before == nil && c.Labels[LabelBefore] == "" { // the first one, of which nobody said that it is well
-		return "a container that had been started but not proven was removed", e.remove(ctx, c)
+	proven := before != nil && strings.HasSuffix(before.Name, suffixOld)
+	gone := before == nil && c.Labels[LabelBefore] != "" && c.State == "running" // by hand
+	if !proven && !gone {
+		return e.giveUp(ctx, c, before, c.Labels[LabelBeforeRan] == "true")
 	}
 	if err := e.rename(ctx, c, base(c.Name)); err != nil {
 		return "", err

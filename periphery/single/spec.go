@@ -242,7 +242,7 @@ func (t *translation) restart() error {
 		policy = t.f.text("restart")
 	}
 	p, err := opts.ParseRestartPolicy(policy)
-	if err != nil {
+	if err != nil || container.ValidateRestartPolicy(p) != nil {
 		return schema.Errorf(schema.Invalid, "restart: %q: no, on-failure, always or unless-stopped", policy)
 	}
 	if p.Name == container.RestartPolicyOnFailure && !t.f.given("restart") {
@@ -274,10 +274,9 @@ func (t *translation) health() error {
 func (s Spec) Inputs() (map[string]string, error) {
 	config, host := *s.Options.Config, *s.Options.HostConfig
 	out := map[string]string{"name": s.Name, "platform": s.Platform}
-	for i, v := range config.Env {
+	for _, v := range config.Env {
 		name, value, _ := strings.Cut(v, "=")
 		out["environment "+name] = value
-		_ = i
 	}
 	for name, value := range config.Labels {
 		out["label "+name] = value
