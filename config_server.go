@@ -26,6 +26,16 @@ func coreSettings(c *core.Config) *settings {
 	s.sealed(&c.AdminPassword, "admin-password", "his password", "BERTH_INIT_ADMIN_PASSWORD", "KOMODO_INIT_ADMIN_PASSWORD")
 	s.text(&c.Title, "title", "", "name of this installation", "KOMODO_TITLE")
 	s.text(&c.Zone, "timezone", "", "IANA time zone of schedules that name none, as Europe/Berlin; the machine's own without", "KOMODO_TIMEZONE")
+	s.add(&setting{
+		name: "sync-poll-interval", value: "5m", env: []string{"KOMODO_RESOURCE_POLL_INTERVAL"},
+		doc: "how often the sources of resource syncs are looked at, as 5m or 1h, or never", set: func(v string) error {
+			d, err := schema.ParsePoll(v, 0)
+			if c.Poll = d; d == 0 {
+				c.Poll = -1
+			}
+			return err
+		},
+	})
 	s.text(&c.Backup.Folder, "backup-folder", "", "folder of the backups that BackupCoreDatabase writes; backups in the data folder without", "KOMODO_CLI_BACKUPS_FOLDER")
 	s.number(&c.Backup.Keep, "backup-keep", 14, "how many of them are kept", "KOMODO_CLI_MAX_BACKUPS")
 	s.texts(&c.Backup.Recipients, "backup-recipient", "age recipients (age1…) who can open them; keep their keys elsewhere")

@@ -43,8 +43,8 @@ func (c SyncConfig) DeleteLimit(stored int) (int, error) {
 // minPoll is the least time between two looks at a source.
 const minPoll = 10 * time.Second
 
-// ParsePoll reads how often a source is looked at: "5m", "1h", "90s"; "never" is 0,
-// nothing is the default.
+// ParsePoll reads how often a source is looked at: "5m", "1h", "90s", or as Komodo
+// writes it "5-min", "1-hr"; "never" is 0, nothing is the default.
 func ParsePoll(text string, def time.Duration) (time.Duration, error) {
 	text = strings.TrimSpace(text)
 	switch text {
@@ -53,7 +53,13 @@ func ParsePoll(text string, def time.Duration) (time.Duration, error) {
 	case "never":
 		return 0, nil
 	}
-	d, err := time.ParseDuration(text)
+	plain := text
+	for word, unit := range map[string]string{"-sec": "s", "-min": "m", "-hr": "h"} {
+		if n, ok := strings.CutSuffix(text, word); ok {
+			plain = n + unit
+		}
+	}
+	d, err := time.ParseDuration(plain)
 	if err != nil || d < minPoll {
 		return def, Errorf(Invalid, "want a time of at least 10s such as 5m or 1h, or never, not %q", text)
 	}

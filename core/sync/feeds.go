@@ -140,48 +140,11 @@ func (f *files) composeFiles() []string {
 // directory, or, when that is the repository's root, the folders of its compose
 // files; files it names; and what the last deploy took in.
 func (f *files) feeds(was *git.Snapshot, last *schema.Deployed) ([]string, error) {
-	c, dir := f.config, f.runDir()
-	var out []string
-	add := func(p string) {
-		p = path.Clean(p)
-		if p != "." && !path.IsAbs(p) && p != ".." && !strings.HasPrefix(p, "../") && !slices.Contains(out, p) {
-			out = append(out, p)
-		}
-	}
-	compose := f.composeFiles()
-	for _, n := range compose {
-		add(n)
-	}
-	if dir != "." {
-		add(dir)
-	}
-	for _, n := range compose {
-		if folder := path.Dir(n); dir == "." && folder != "." {
-			add(folder)
-		}
-	}
-	add(path.Join(dir, c.EnvFilePath))
-	for _, e := range c.AdditionalEnvFiles {
-		add(path.Join(dir, e.Path))
-	}
-	for _, e := range c.ConfigFiles {
-		add(path.Join(dir, e.Path))
-	}
-	for _, cmd := range []schema.SystemCommand{c.PreDeploy, c.PostDeploy} {
-		if folder := path.Join(dir, cmd.Path); cmd.Command != "" && folder != "." {
-			add(folder)
-		}
-		for _, word := range strings.Fields(string(cmd.Command)) {
-			if strings.Contains(word, "/") || strings.Contains(word, ".") {
-				add(path.Join(dir, cmd.Path, strings.Trim(word, `'"`)))
-			}
-		}
-	}
-	for _, word := range strings.Fields(c.ComposeCmdWrapper) {
-		add(path.Join(dir, strings.Trim(word, `'"`)))
-	}
+	out := &paths{}
+	f.declared(out)
+	f.commands(out)
 	for _, name := range taken(last) {
-		p := path.Join(dir, name)
+		p := path.Join(f.runDir(), name)
 		if p == "." { // an image is built from the whole repository
 			return []string{"."}, nil
 		}
@@ -192,9 +155,56 @@ func (f *files) feeds(was *git.Snapshot, last *schema.Deployed) ([]string, error
 		if !there {
 			p = name
 		}
-		add(p)
+		out.add(p)
 	}
-	return out, nil
+	return out.list, nil
+}
+
+// paths are paths below the root of a repository, each once.
+type paths struct{ list []string }
+
+func (l *paths) add(p string) {
+	p = path.Clean(p)
+	if p != "." && !path.IsAbs(p) && p != ".." && !strings.HasPrefix(p, "../") && !slices.Contains(l.list, p) {
+		l.list = append(l.list, p)
+	}
+}
+
+// declared are the files and folders that the settings name.
+func (f *files) declared(out *paths) {
+	c, dir := f.config, f.runDir()
+	out.add(dir)
+	for _, n := range f.composeFiles() {
+		out.add(n)
+		if dir == "." {
+			out.add(path.Dir(n))
+		}
+	}
+	out.add(path.Join(dir, c.EnvFilePath))
+	for _, e := range c.AdditionalEnvFiles {
+		out.add(path.Join(dir, e.Path))
+	}
+	for _, e := range c.ConfigFiles {
+		out.add(path.Join(dir, e.Path))
+	}
+}
+
+// commands are the folders that commands run in, and the files they name.
+func (f *files) commands(out *paths) {
+	c, dir := f.config, f.runDir()
+	for _, cmd := range []schema.SystemCommand{c.PreDeploy, c.PostDeploy} {
+		if cmd.Command != "" {
+			out.add(path.Join(dir, cmd.Path))
+		}
+		for word := range strings.FieldsSeq(string(cmd.Command)) {
+			if strings.ContainsAny(word, "/.") {
+				out.add(path.Join(dir, cmd.Path, strings.Trim(word, `'"`)))
+			}
+		}
+	}
+	for word := range strings.FieldsSeq(c.ComposeCmdWrapper) {
+		out.add(path.Join(dir, strings.Trim(word, `'"`)))
+	}
 }
 
 // either reports whether one of the commits has something at a path.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -124,10 +125,7 @@ func identity(u string) string {
 // origin returns the commit that the history of a commit began with.
 func (r *repos) origin(ctx context.Context, p place, commit string) (string, error) {
 	r.mu.Lock()
-	known := make(map[string]string, len(r.roots))
-	for c, root := range r.roots {
-		known[c] = root
-	}
+	known := maps.Clone(r.roots)
 	r.mu.Unlock()
 	root, err := r.client.Origin(ctx, p.dir, commit, known)
 	if err != nil {

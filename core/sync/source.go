@@ -89,7 +89,7 @@ func (s *Syncer) read(ctx context.Context, l *look, r schema.Resource[schema.Syn
 	c := r.Config
 	switch sourceOf(c) {
 	case "host":
-		return s.readHost(r)
+		return s.readHost(ctx, r)
 	case "git":
 		return s.readGit(ctx, l, c, commit)
 	case "contents":
@@ -131,7 +131,7 @@ func (s *Syncer) readGit(ctx context.Context, l *look, c schema.SyncConfig, comm
 }
 
 // readHost reads files on core's host, below the folder of the sync.
-func (s *Syncer) readHost(r schema.Resource[schema.SyncConfig]) (content, error) {
+func (s *Syncer) readHost(ctx context.Context, r schema.Resource[schema.SyncConfig]) (content, error) {
 	root := s.hostRoot(r.Name)
 	out := content{source: schema.SyncSource{Kind: "host", URL: root}}
 	tree, err := openHost(root)
@@ -139,7 +139,7 @@ func (s *Syncer) readHost(r schema.Resource[schema.SyncConfig]) (content, error)
 		return out, err
 	}
 	defer tree.close()
-	out.files, err = discover(context.Background(), tree, r.Config.ResourcePath)
+	out.files, err = discover(ctx, tree, r.Config.ResourcePath)
 	return out, err
 }
 

@@ -263,10 +263,8 @@ func (s *Syncer) writeAll(ctx context.Context, scope resource.Scope, e *edits, t
 			return nil, err
 		}
 		for _, t := range list {
-			if k.Name() == "resource_sync" {
-				if o, err := s.cfg.Syncs.Get(ctx, t.ID); err != nil || sourceOf(o.Config) == "contents" || sourceOf(o.Config) == "" {
-					continue
-				}
+			if s.ownContents(t) {
+				continue
 			}
 			text, err := s.shown(ctx, t, resource.Kept{})
 			if err != nil {
@@ -277,6 +275,16 @@ func (s *Syncer) writeAll(ctx context.Context, scope resource.Scope, e *edits, t
 		}
 	}
 	return names, nil
+}
+
+// ownContents reports whether it is a sync without a source outside: no file
+// declares those.
+func (s *Syncer) ownContents(t schema.Target) bool {
+	if t.Kind != "resource_sync" {
+		return false
+	}
+	o, err := s.cfg.Syncs.Masked(t.ID)
+	return err != nil || sourceOf(o.Config) == "contents" || sourceOf(o.Config) == ""
 }
 
 // writeChanges writes back what a plan would change. With whole the tables are
@@ -306,14 +314,7 @@ func (s *Syncer) writeChanges(ctx context.Context, p resource.Plan, e *edits, to
 			return nil, schema.Errorf(schema.Internal, "find %s %q at %s:%d", c.Kind, c.Name, c.File, c.Line)
 		}
 		if c.Op == resource.OpUpdate {
-			m.text = strings.Split(strings.TrimRight(text, "\n"), "\n")
-			var keys []string
-			for _, f := range c.Fields {
-				keys = append(keys, f.Key)
-			}
-			if part, ok := settings(e.lines[m.file][m.from-1:m.to], m.text, c.Kind, keys); ok && !whole {
-				m.text = part
-			}
+			m.text = tableOf(e.lines[m.file][m.from-1:m.to], text, c, whole)
 		}
 		marks = append(marks, m)
 	}
@@ -329,6 +330,20 @@ func (s *Syncer) writeChanges(ctx context.Context, p resource.Plan, e *edits, to
 	}
 	slices.Sort(e.touched)
 	return names, nil
+}
+
+// tableOf is the text of a table that changes: with only the settings that differ
+// replaced, where that can be.
+func tableOf(table []string, text string, c resource.Change, whole bool) []string {
+	exported := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	var keys []string
+	for _, f := range c.Fields {
+		keys = append(keys, f.Key)
+	}
+	if part, ok := settings(table, exported, c.Kind, keys); ok && !whole {
+		return part
+	}
+	return exported
 }
 
 // markOf finds the table of a resource.
