@@ -224,7 +224,7 @@ func (p *program) coreCommand() *cobra.Command {
 
 func (p *program) peripheryCommand() *cobra.Command {
 	var pc periphery.Config
-	return p.serving(&cobra.Command{
+	c := p.serving(&cobra.Command{
 		Use: "periphery", Aliases: []string{"agent"}, Short: "Serve as the agent of this machine",
 		Long: `Serve as the agent of this machine. The first start needs --core and --token, as
 "berth server join-token NAME" prints them; later ones need neither.`,
@@ -235,6 +235,8 @@ func (p *program) peripheryCommand() *cobra.Command {
 		periphery.LogLibraries(pc.Log)
 		return periphery.Run(ctx, pc)
 	})
+	c.AddCommand(p.localUpCommand(), p.recipientCommand())
+	return c
 }
 
 func hostName() string {

@@ -105,7 +105,8 @@ const (
 type joined struct {
 	Core   string   `json:"core"`
 	Server string   `json:"server"`
-	Key    string   `json:"key"` // core's public nkey
+	Name   string   `json:"name,omitempty"` // of the server, when it was last heard
+	Key    string   `json:"key"`            // core's public nkey
 	Pin    []string `json:"pin,omitempty"`
 	Token  string   `json:"token,omitempty"` // hash of the token it joined with
 }
@@ -135,6 +136,7 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return a.tell(gctx) })
 	g.Go(func() error { return a.heedRefusals(gctx) })
 	g.Go(func() error { return a.mindKey(gctx) })
+	g.Go(func() error { return a.serveLocal(gctx) })
 	if err := g.Wait(); err != nil && ctx.Err() == nil {
 		return err
 	}
@@ -152,8 +154,8 @@ func open(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	cfg.Data = dir
-	for _, sub := range []string{"", "repos", "stacks", "builds", "journal", "spool"} {
+	cfg.Data, cfg.AgeKeys = dir, withOwnKey(cfg.AgeKeys, dir)
+	for _, sub := range []string{"", "repos", "stacks", "builds", "journal", keptFolder, "spool"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
 			return nil, schema.Errorf(schema.Invalid, "make data folder %s: %v", filepath.Join(dir, sub), errors.Unwrap(err))
 		}
@@ -181,9 +183,7 @@ func (a *Agent) load() (err error) {
 	if a.digests, err = secrets.OpenDigester(filepath.Join(dir, "digest.key")); err != nil {
 		return err
 	}
-	if _, err := a.keys(); err != nil { // said again by the deploy that needs it
-		a.log.Warn("age identity of this host", "err", schema.SafeText(err))
-	}
+	a.ensureKeys()
 	if a.engine, err = docker.Open(a.cfg.Engine); err != nil {
 		return err
 	}
@@ -336,6 +336,7 @@ func (a *Agent) verify(ctx context.Context) error {
 			return fmt.Errorf("keep the new key: %w", err)
 		}
 	}
+	a.join.Name = hello.Server.Name
 	data, err := json.MarshalIndent(a.join, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode join: %w", err)

@@ -21,6 +21,9 @@ func (a *Agent) stackUp(ctx context.Context, j *Job, req schema.StackUpReq) (sch
 	if err == nil && !done {
 		err = d.up(ctx, plan)
 	}
+	if err == nil {
+		d.remember(req)
+	}
 	return d.resp, err
 }
 

@@ -1,6 +1,7 @@
 package periphery
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -114,6 +115,9 @@ func (d *deployment) secrets(ctx context.Context) error {
 		return err
 	}
 	return d.job.phase(ctx, "secrets", func(context.Context) (string, error) {
+		if err := d.decryptable(files); err != nil {
+			return "", err
+		}
 		for _, f := range files {
 			content, err := d.reveal(f.Path)
 			if err != nil {
@@ -136,6 +140,25 @@ func (d *deployment) secrets(ctx context.Context) error {
 		}
 		return fmt.Sprintf("%d sops files", len(files)), nil
 	})
+}
+
+// decryptable looks at all files before the first is decrypted: whether this server
+// is among those that each is encrypted for.
+func (d *deployment) decryptable(files []secrets.File) error {
+	keys, err := d.a.keys()
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		data, err := secrets.Read(f.Path)
+		if err != nil {
+			return err
+		}
+		if err := schema.CheckSops(d.short(f.Path), data, cmp.Or(d.a.join.Name, d.a.join.Server), keys.Recipients()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reveal decrypts one file. What was secret in it is masked from now on.

@@ -18,6 +18,7 @@ type Job struct {
 	cmd  schema.Command
 	mask *mask.Masker
 	out  *output
+	kept *keptStack // answers instead of core, if set
 
 	mu sync.Mutex // guards ph
 	ph []schema.Phase
@@ -25,8 +26,13 @@ type Job struct {
 
 // newJob opens a job; its output must be finished. ctx is the agent's life.
 func (a *Agent) newJob(ctx context.Context, cmd schema.Command) *Job {
+	return a.newJobTo(ctx, a.conn, cmd)
+}
+
+// newJobTo is newJob with the output going elsewhere.
+func (a *Agent) newJobTo(ctx context.Context, to sink, cmd schema.Command) *Job {
 	masker := mask.NewMasker()
-	return &Job{a: a, cmd: cmd, mask: masker, out: newOutput(ctx, a.conn, masker, cmd)}
+	return &Job{a: a, cmd: cmd, mask: masker, out: newOutput(ctx, to, masker, cmd)}
 }
 
 // phase runs fn as a named part of the work; its begin, end and duration are seen.
@@ -83,6 +89,11 @@ type needs struct {
 // ask fetches values from core and makes the masker know the secret ones. A core
 // that is away is waited for, as long as the work may take.
 func (j *Job) ask(ctx context.Context, n needs) (schema.SecretsResp, error) {
+	if j.kept != nil {
+		resp, err := j.kept.answer(j.a, n)
+		j.learned(resp)
+		return resp, err
+	}
 	req := schema.SecretsReq{Command: j.cmd.ID, Variables: n.names, Git: n.git, Registry: n.registry}
 	for attempt := 1; ; attempt++ {
 		resp, err := bus.Request(ctx, j.a.conn, schema.AskSecrets, req)

@@ -31,7 +31,7 @@ const (
 // Work that writes faster than that waits for it, but not for a core that is away:
 // then entries are dropped, and a mark says so.
 type output struct {
-	conn *bus.Conn
+	conn sink
 	mask *mask.Masker
 	base schema.Output // run, step, command
 	max  limits
@@ -55,10 +55,16 @@ type output struct {
 	ended    bool
 }
 
+// sink takes chunks of output: a connection to core.
+type sink interface {
+	Emit(ctx context.Context, out schema.Output) error
+	Flush(ctx context.Context) error
+}
+
 // limits bound the output of a command.
 type limits struct{ lines, progress, bytes int }
 
-func newOutput(ctx context.Context, conn *bus.Conn, masker *mask.Masker, cmd schema.Command) *output {
+func newOutput(ctx context.Context, conn sink, masker *mask.Masker, cmd schema.Command) *output {
 	o := &output{
 		conn: conn, mask: masker, base: schema.Output{Run: cmd.Run, Step: cmd.Step, Command: cmd.ID}, max: limits{maxLines, maxProgress, maxBytes},
 		progress: map[string]int{}, wake: make(chan struct{}, 1), done: make(chan struct{}),

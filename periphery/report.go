@@ -85,6 +85,10 @@ func (a *Agent) reportAll(ctx context.Context) {
 }
 
 func (a *Agent) report(ctx context.Context, r journal.Entry) bool {
+	var w localWork
+	if json.Unmarshal(r.Meta, &w) == nil && w.Local != nil {
+		return a.adopt(ctx, r, w)
+	}
 	var res schema.Result
 	if err := json.Unmarshal(r.Result, &res); err != nil {
 		a.log.Error("read a journaled result", "command", r.ID, "err", err)

@@ -256,7 +256,7 @@ func TestSops(t *testing.T) {
 	s := newStack(t)
 	s.onHost(map[string]string{"compose.yaml": shows("DB_USER", "DB_PASS", "EXTRA")})
 	s.a.copy("secrets/testdata/app.sops.env", s.dir(".sops.env"))
-	s.fails(schema.NotFound, ".sops.env", "no age key on this host")
+	s.fails(schema.Denied, ".sops.env", "add recipient age1")
 	s.a.useKey() // counts without a restart
 	s.req.Config.PreDeploy.Command = "sops-decrypt.sh"
 	resp := s.up()
