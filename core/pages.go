@@ -22,7 +22,7 @@ import (
 // apiDeps is what the requests see of core.
 func (c *core) apiDeps() api.Deps {
 	return api.Deps{
-		Gate: c.gate, Peers: c.peers, Kinds: c.registry, Views: c, Builds: c, Singles: c, Engine: c.engine, Output: c.conn,
+		Gate: c.gate, Peers: c.peers, Kinds: c.registry, Views: c, Builds: c, Singles: c, Engine: c.engine, Approvals: c.engine, Output: c.conn,
 		Deliveries: deliveries{c.journal, c.webhooks}, Fleet: fleet{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Updates: updates{c}, Schedules: c.schedules, Syncs: c.syncs, Tail: c.tail,
 		StackLog: func(ctx context.Context, server string, req schema.StackLogReq) (schema.StackLogResp, error) {
 			return bus.Ask(ctx, c.conn, server, schema.StackLog, req)

@@ -203,7 +203,7 @@ type ServiceRunResp struct {
 
 // mountedID finds the id of the container in whose file system a mount table is: the
 // engine mounts the container's own files over /etc/hostname and its like.
-var mountedID = regexp.MustCompile(`/containers/([0-9a-f]{64})/\S+ /etc/(?:hostname|hosts|resolv\.conf) `) //nolint:gochecknoglobals // a constant
+var mountedID = regexp.MustCompile(`/containers/([0-9a-f]{64})/\S+ /etc/(?:hostname|hosts|resolv\.conf) `)
 
 // OwnContainer returns the id of the container that a process with this mount table
 // (/proc/self/mountinfo) runs in, "" for none.

@@ -6,10 +6,10 @@ import (
 )
 
 // Duration is a length of time, written as "90s", "10m" or "1h30m"; "" is none.
-type Duration time.Duration
+type Duration time.Duration //nolint:recvcheck // decoding writes, all else reads
 
 // UnmarshalJSON accepts a string.
-func (l *Duration) UnmarshalJSON(b []byte) error { return unmarshalTree(b, l) } //nolint:recvcheck // decoding writes, all else reads
+func (l *Duration) UnmarshalJSON(b []byte) error { return unmarshalTree(b, l) }
 
 // MarshalJSON writes a string, empty for none.
 func (l Duration) MarshalJSON() ([]byte, error) { return json.Marshal(l.String()) }

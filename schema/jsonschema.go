@@ -2,6 +2,7 @@ package schema
 
 import (
 	"reflect"
+	"maps"
 	"slices"
 )
 
@@ -122,9 +123,7 @@ func (s *jsonSchema) fields(o *shape, t reflect.Type, def reflect.Value) {
 func (s *jsonSchema) described(form any, f structField, def any) any {
 	out := map[string]any{"description": f.Doc}
 	if m, ok := form.(map[string]any); ok {
-		for key, v := range m {
-			out[key] = v
-		}
+		maps.Copy(out, m)
 	}
 	if def != nil && !f.Required {
 		out["default"] = def

@@ -17,7 +17,7 @@ type UserGroupConfig struct {
 }
 
 // Level is what somebody may do with a resource.
-type Level struct { //nolint:recvcheck // decoding writes, all else reads
+type Level struct {
 	Level    string   `json:"level" enum:"None,Read,Execute,Write" doc:"What they may do."`
 	Specific []string `json:"specific" code:"list<enum>" enum:"Terminal,Attach,Inspect,Logs,Processes" doc:"What they may do besides."`
 }
@@ -44,7 +44,7 @@ func (l *Level) decodeTree(d *decoder, path string, in any) {
 func (l *Level) UnmarshalJSON(b []byte) error { return unmarshalTree(b, l) }
 
 // Levels are levels by the type of resource: "Server", "Stack", ...
-type Levels map[string]Level //nolint:recvcheck // decoding writes, all else reads
+type Levels map[string]Level
 
 func (l *Levels) decodeTree(d *decoder, path string, in any) {
 	tree, ok := in.(map[string]any)

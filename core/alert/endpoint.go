@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -102,9 +103,7 @@ func (a *Alerts) request(ctx context.Context, address, kind string, body []byte,
 	if err != nil {
 		return schema.Errorf(schema.Invalid, "its address is no URL: set endpoint.params.url")
 	}
-	for k, v := range header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("Content-Type", kind)
 	req.Header.Set("User-Agent", "berth")
 	resp, err := a.cfg.HTTP.Do(req)
@@ -121,8 +120,7 @@ func (a *Alerts) request(ctx context.Context, address, kind string, body []byte,
 
 // reason is why a request failed, without its address.
 func reason(err error) string {
-	var at *url.Error
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*url.Error](err); ok {
 		err = at.Err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -22,6 +22,7 @@ type Deps struct {
 	Builds     BuildViews // may be nil
 	Singles    Singles    // may be nil
 	Engine     Engine
+	Approvals  Approvals
 	Output     Output
 	Deliveries Deliveries
 	Syncs      Syncs // may be nil
@@ -60,11 +61,15 @@ type Views interface {
 type Engine interface {
 	Start(ctx context.Context, req run.StartReq) (*schema.Run, error)
 	Cancel(ctx context.Context, id string, by schema.Actor) error
-	Approve(ctx context.Context, id, stage string, by schema.Actor) error
 	Get(ctx context.Context, id string) (*schema.Run, error)
 	List(ctx context.Context, f schema.RunFilter) ([]*schema.Run, error)
 	Actions() []run.Action
 	Watch(ctx context.Context) iter.Seq[schema.Change]
+}
+
+// Approvals let runs go on that wait for one.
+type Approvals interface {
+	Approve(ctx context.Context, id, stage string, by schema.Actor) error
 }
 
 // Output is the stored output of runs.

@@ -167,7 +167,7 @@ func (a *API) approve(ctx context.Context, p approval) (Update, error) {
 	if c.Run != "" {
 		return Update{}, schema.Errorf(schema.Denied, "an approval is somebody's own: an action cannot give it")
 	}
-	if err := a.deps.Engine.Approve(ctx, r.ID, p.Stage, c.Actor); err != nil {
+	if err := a.deps.Approvals.Approve(ctx, r.ID, p.Stage, c.Actor); err != nil {
 		return Update{}, err
 	}
 	if r, err = a.deps.Engine.Get(ctx, r.ID); err != nil {

@@ -184,7 +184,7 @@ func newWorld(t *testing.T) *world {
 	w.key, w.secret, err = gate.NewKey(t.Context(), u.ID, "test", 0)
 	must(t, err)
 	w.deps = api.Deps{
-		Gate: gate, Kinds: g, Views: v, Engine: w.engine, Output: b.Core, Deliveries: deliveries{}, Fleet: fleet{},
+		Gate: gate, Kinds: g, Views: v, Engine: w.engine, Approvals: w.engine, Output: b.Core, Deliveries: deliveries{}, Fleet: fleet{},
 		Tail: func(ctx context.Context) iter.Seq2[uint64, schema.Output] {
 			return func(yield func(uint64, schema.Output) bool) {
 				ctx, cancel := context.WithCancel(ctx)

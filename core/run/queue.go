@@ -197,6 +197,7 @@ func (e *Engine) idle(rec *schema.Run, locked bool) bool {
 			}
 		case schema.StepSleep, schema.StepCore:
 			return false
+		case schema.StepApproval: // nothing is worked on
 		}
 	}
 	return open > 0
