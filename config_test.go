@@ -82,13 +82,16 @@ accounts = [{ username = "ada", token = "t0ken" }]
 	}
 }
 
-func TestBadConfiguration(t *testing.T) {
+// Row 8: a key that is unknown is refused, with what was meant.
+func TestRow08UnknownConfigKeyIsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		file string
 		env  []string
 		want string
 	}{
 		"unknown key":         {file: "\nlissten = ':1'\n", want: "berth.toml:2: lissten: unknown key: did you mean listen?"},
+		"stack_dir":           {file: "stack_dir = '/etc/komodo/stacks'\n", want: "berth.toml:1: stack_dir: unknown key"},
+		"repo_dir":            {file: "repo_dir = '/etc/komodo/repos'\n", want: "berth.toml:1: repo_dir: unknown key"},
 		"unknown table":       {file: "[[git_providers]]\ndomain='x'\n", want: "berth.toml:1: git_providers: unknown key: did you mean git_provider?"},
 		"unknown nested key":  {file: "[[git_provider]]\ndomain='x'\ntoken='y'\n", want: `berth.toml:1: git_provider: unknown key "token"`},
 		"duplicate key":       {file: "listen=':1'\nlisten=':2'\n", want: "berth.toml:2"},

@@ -19,9 +19,9 @@ func (l late) At(t time.Time) (<-chan time.Time, func()) {
 	return timer.C, func() { timer.Stop() }
 }
 
-// Behaviour §9 row 56: a time at which nothing ran is an alert, also when nobody
-// was there to notice.
-func TestBehaviour56MissedScheduleIsAnAlert(t *testing.T) {
+// Row 56: a time at which nothing ran is an alert, also when nobody was there to
+// notice.
+func TestRow56MissedScheduleIsAnAlert(t *testing.T) {
 	d := newDesk(t)
 	d.must("write", "CreateProcedure", `{"name":"backup","config":{"schedule":"Every 2 seconds","schedule_missed":"Once",
 		"stage":[{"name":"one","execution":[{"execution":{"type":"Sleep","params":{"duration_ms":1}}}]}]}}`, &struct{}{})
@@ -79,9 +79,9 @@ func TestBehaviour56MissedScheduleIsAnAlert(t *testing.T) {
 	}
 }
 
-// Behaviour §9 row 9: a stack that only its schedule may deploy is not deployed on
-// push, and the run says so.
-func TestBehaviour9CronOnlyStackIsNotDeployedOnPush(t *testing.T) {
+// Row 9: a stack that only its schedule may deploy is not deployed on push, and the
+// run says so.
+func TestRow09CronOnlyStackIsNotDeployedOnPush(t *testing.T) {
 	d := newDesk(t)
 	d.must("write", "CreateServer", `{"name":"atlas"}`, &struct{}{})
 	d.must("write", "CreateStack", `{"name":"renovate","config":{"server_id":"atlas","triggers":["schedule"],"file_contents":"services: {a: {image: x}}"}}`, &struct{}{})
@@ -90,7 +90,7 @@ func TestBehaviour9CronOnlyStackIsNotDeployedOnPush(t *testing.T) {
 	}
 	stages := `"stage":[{"name":"one","execution":[{"execution":{"type":"BatchDeployStackIfChanged","params":{"pattern":"*"}}}]}]`
 	d.must("write", "CreateProcedure", `{"name":"all","config":{`+stages+`}}`, &struct{}{})
-	d.must("execute", "RunProcedure", `{"procedure":"all"}`, &struct{}{})
+	d.push("github/procedure/all/main", "main")
 	var runs []schema.Run
 	deploy := func(cause string) func() bool {
 		return func() bool {
@@ -100,6 +100,11 @@ func TestBehaviour9CronOnlyStackIsNotDeployedOnPush(t *testing.T) {
 			return len(runs) > 0 && (runs[0].State.Terminal() || len(runs[0].Steps) > 0)
 		}
 	}
+	bustest.Eventually(t, 20*time.Second, "the deploy by a push", deploy("webhook"))
+	if r := runs[0]; r.State != schema.StateSucceeded || r.Decision == nil || r.Decision.What != "skip" || r.Decision.Reason != "its triggers are schedule, this was push" {
+		t.Errorf("by a push: %+v %+v", r, r.Decision)
+	}
+	d.must("execute", "RunProcedure", `{"procedure":"all"}`, &struct{}{})
 	bustest.Eventually(t, 20*time.Second, "the deploy by hand", deploy("api"))
 	if r := runs[0]; r.State != schema.StateSucceeded || r.Decision == nil || r.Decision.What != "skip" || r.Decision.Reason != "its triggers are schedule, this was manual" {
 		t.Errorf("by hand: %+v %+v", r, r.Decision)

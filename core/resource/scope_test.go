@@ -110,8 +110,8 @@ unchanged procedure nightly: as declared in a.toml:16
 	tell(t, `create server x: declared in a.toml:1, not stored`, d.planScope(t, Scope{}, "[[server]]\nname = \"x\"\n"))
 }
 
-// TestGotcha42DeleteOrder is row 42 of behaviour.md §9.5.
-func TestGotcha42DeleteOrder(t *testing.T) {
+// Row 42: what is deleted goes before what it refers to.
+func TestRow42DeleteOrder(t *testing.T) {
 	d := newDesk()
 	d.do(t, Scope{}, fleet)
 	less := `
@@ -158,8 +158,8 @@ func TestDropsReferenceBeforeDelete(t *testing.T) {
 	d.do(t, Scope{Delete: true}, moved)
 }
 
-// TestGotcha40BrokenSource is row 40 of behaviour.md §9.5.
-func TestGotcha40BrokenSource(t *testing.T) {
+// Row 40: a broken source deletes nothing.
+func TestRow40BrokenSource(t *testing.T) {
 	d := newDesk()
 	d.do(t, Scope{}, fleet)
 	for name, texts := range map[string][]string{
@@ -189,9 +189,8 @@ func TestGotcha40BrokenSource(t *testing.T) {
 	}
 }
 
-// TestGotcha38SyncKeepsItself and its own change comes last: rows 38 and 39 of
-// behaviour.md §9.5.
-func TestGotcha38SyncKeepsItself(t *testing.T) {
+// Rows 38 and 39: a sync keeps itself, and its own change comes last.
+func TestRow38And39SyncKeepsItself(t *testing.T) {
 	d := newDesk()
 	main := "[[resource_sync]]\nname = \"main\"\nconfig.repo = \"x/y\"\n"
 	d.do(t, Scope{}, main, fleet)
@@ -300,8 +299,8 @@ server.two: is not declared any more and would be deleted, but stack "db", which
 	}
 }
 
-// TestGotcha41Cycles is row 41 of behaviour.md §8.5: cycles are spelled out.
-func TestGotcha41Cycles(t *testing.T) {
+// Cycles are spelled out.
+func TestCycles(t *testing.T) {
 	stack := func(name, after string) string {
 		return fmt.Sprintf("[[stack]]\nname = %q\nafter = [%q]\n", name, after)
 	}
@@ -337,8 +336,7 @@ func TestGotcha41Cycles(t *testing.T) {
 	}
 }
 
-// TestGotcha43DuplicateNames is row 43 of behaviour.md §8.5.
-func TestGotcha43DuplicateNames(t *testing.T) {
+func TestDuplicateNames(t *testing.T) {
 	p := newDesk().planScope(t, Scope{}, "[[stack]]\nname = \"a\"\n", "\n[[stack]]\nname = \"A\"\n")
 	if err := p.Err(); err == nil || !strings.Contains(err.Error(), `b.toml:3: stack[0].name: there is a stack "a" already at a.toml:1`) {
 		t.Error(err)

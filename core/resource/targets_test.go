@@ -16,6 +16,7 @@ name = "kasm"
 name = "omni"
 `
 
+// Row 13: one declaration for several servers.
 func TestRow13OneStackForSeveralServers(t *testing.T) {
 	d := newDesk()
 	d.do(t, Scope{}, alloy+`

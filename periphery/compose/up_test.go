@@ -16,7 +16,7 @@ import (
 	"berth/schema"
 )
 
-func TestUpRecreatesOnlyWhatChanged(t *testing.T) {
+func TestRow05OnlyChangedContainersRestart(t *testing.T) {
 	const file = `
 services:
   web:
