@@ -15,26 +15,26 @@ import (
 	"berth/periphery/docker/dockertest/rig"
 )
 
-// TestCanary deploys with secrets of every kind, well and badly, and looks for
+// TestRow37Canary deploys with secrets of every kind, well and badly, and looks for
 // them in all that Berth keeps, says and shows.
 //
 // The one place where values must be is outside of Berth: below its data root, the
 // engine keeps a container's environment in its configuration, a decrypted file
 // that was given to a container in that container's layer, and what the container
 // itself prints in its log.
-func TestCanary(t *testing.T) {
+func TestRow37Canary(t *testing.T) {
 	h := newCanaryWorld(t)
 	for _, part := range []struct {
 		name string
 		do   func(*testing.T, *canaryWorld)
 	}{
-		{"sops as its users have it", canarySops},
+		{"Row30 sops as its users have it", canarySops},
 		{"variables", canaryVariables},
 		{"runs that fail", canaryFailures},
 		{"keys", canaryKeys},
 		{"answers, pages, logs", canaryShown},
 		{"killed half way", canaryKilled},
-		{"disks and streams", canaryKept},
+		{"Row32 disks and streams", canaryKept},
 	} {
 		t.Run(part.name, func(t *testing.T) { h.Use(t); part.do(t, h) })
 	}

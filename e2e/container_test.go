@@ -39,9 +39,9 @@ enabled = true
 executions = [ { execution.type = "PruneSystem", execution.params.server = "nexus" } ]
 `
 
-// TestServerExecutions does what the table says of a server's containers, on a server
+// TestRow14ServerExecutions does what the table says of a server's containers, on a server
 // that has software besides Berth's: that is never touched by what works on many.
-func TestServerExecutions(t *testing.T) {
+func TestRow14ServerExecutions(t *testing.T) {
 	w := world.New(t, world.Options{Servers: []string{world.Nexus}})
 	engine := w.Servers[world.Nexus].Engine
 	for _, tag := range []string{"1", "2", "3"} {

@@ -86,7 +86,7 @@ func TestWebhooks(t *testing.T) {
 		{"four forges", hookForges},
 		{"ping, tag, deleted branch", hookNoPush},
 		{"sent again from the log", hookAgain},
-		{"a storm", hookStorm},
+		{"Row06 a storm ends at the newest commit", hookStorm},
 	} {
 		t.Run(part.name, func(t *testing.T) { h.Use(t); part.do(t, h) })
 	}
@@ -345,7 +345,8 @@ func (h *hookWorld) idle(t *testing.T) {
 	h.World.Until(minute, "all runs have ended", func() bool { return len(h.runs(t, wire.Params{"pending": true})) == 0 })
 }
 
-// hookStorm pushes twenty commits in a row: few deploys, the newest one last.
+// hookStorm is row 6: twenty commits in a row are few deploys, each of the commit
+// that was announced, the newest one last.
 func hookStorm(t *testing.T, h *hookWorld) {
 	const pushes = 20
 	for _, path := range []string{"github/stack/web/deploy", "github/procedure/on-push/main"} {
@@ -372,6 +373,9 @@ func hookStorm(t *testing.T, h *hookWorld) {
 				}
 			case r.State == "succeeded":
 				worked++
+				if r.Commit != r.Cause.Commit {
+					t.Errorf("run #%d deployed %s, announced was %s", r.Number, r.Commit, r.Cause.Commit)
+				}
 			default:
 				t.Errorf("a run of the storm:\n%s", h.Tree(t, r, ""))
 			}

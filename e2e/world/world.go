@@ -49,9 +49,10 @@ const plaintext = "--allow-plaintext"
 
 // World is the stage.
 type World struct {
-	root testing.TB // what was started lives as long as it
-	t    testing.TB // which a broken stage ends: root, or the subtest of Use
-	opts Options
+	root  testing.TB // what was started lives as long as it
+	t     testing.TB // which a broken stage ends: root, or the subtest of Use
+	opts  Options
+	netns string // of core
 
 	URL      string // of core, as every part reaches it
 	Data     string // core's data folder
@@ -63,7 +64,7 @@ type World struct {
 	Registry *registry.Registry
 }
 
-// Server is one of the two servers.
+// Server is one of the servers.
 type Server struct {
 	Name   string
 	Engine *rig.Engine
@@ -74,10 +75,13 @@ type Server struct {
 
 // Options are what a test wants to be otherwise. The zero value is the whole stage.
 type Options struct {
-	Servers []string // which of the two there are; both unless set
+	Servers []string // which there are, by any names; the two unless set
+	Engines int      // how many the servers share, taking turns; each has its own unless set
 	// Core returns further arguments of core's, once git server, registry and
 	// engines are there.
 	Core func(w *World) []string
+	// CoreOn is the server on whose engine's network core runs; empty is the machine.
+	CoreOn string
 	// Agent are further arguments of the agents'.
 	Agent []string
 	// Env are variables for core and the agents.
@@ -97,16 +101,21 @@ func New(t testing.TB, opts ...Options) *World {
 	if len(w.opts.Servers) == 0 {
 		w.opts.Servers = []string{Nexus, LXC}
 	}
-	engines := dockertest.Engines(t, len(w.opts.Servers))
+	engines := dockertest.Engines(t, cmp.Or(w.opts.Engines, len(w.opts.Servers)))
 	for i, name := range w.opts.Servers {
-		w.Servers[name] = &Server{Name: name, Engine: engines[i], Data: t.TempDir()}
+		w.Servers[name] = &Server{Name: name, Engine: engines[i%len(engines)], Data: t.TempDir()}
 		if name == LXC {
 			w.Servers[name].Netns = w.Home.Netns
 		}
 	}
 	w.Git = gittest.New(t, gittest.Config{HTTPAddr: w.Home.Outside + ":0", SSHAddr: w.Home.Outside + ":0"})
 	w.Registry = registry.New(t, "puller", cmp.Or(w.opts.RegistryPassword, "a-registry-password"))
-	w.StartCore(freeAddr(t, w.Home.Outside))
+	if s := w.Servers[w.opts.CoreOn]; s != nil {
+		w.netns = s.Engine.Netns
+		w.StartCore(s.Engine.Addr + ":9120")
+	} else {
+		w.StartCore(freeAddr(t, w.Home.Outside))
+	}
 	for _, name := range w.opts.Servers {
 		w.Join(name)
 	}
@@ -146,7 +155,7 @@ func (w *World) StartCore(addr string) {
 		args = append(args, w.opts.Core(w)...)
 	}
 	w.Core = program.Start(w.root, program.Options{
-		Name: "core", Args: args,
+		Name: "core", Args: args, Netns: w.netns,
 		Env: append([]string{"KOMODO_INIT_ADMIN_USERNAME=" + Admin, "KOMODO_INIT_ADMIN_PASSWORD=" + Password}, w.opts.Env...),
 	})
 	w.awaitCore()
