@@ -1,8 +1,8 @@
 package schema
 
 import (
-	"reflect"
 	"maps"
+	"reflect"
 	"slices"
 )
 
