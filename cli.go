@@ -235,7 +235,7 @@ func (p *program) peripheryCommand() *cobra.Command {
 		periphery.LogLibraries(pc.Log)
 		return periphery.Run(ctx, pc)
 	})
-	c.AddCommand(p.localUpCommand(), p.recipientCommand())
+	c.AddCommand(p.localUpCommand(), p.recipientCommand(), p.finishCommand())
 	return c
 }
 

@@ -27,8 +27,8 @@ import (
 	"berth/core/schedule"
 	"berth/core/script"
 	"berth/core/store"
-	"berth/core/update"
 	"berth/core/sync"
+	"berth/core/update"
 	"berth/core/webhook"
 	"berth/git"
 	"berth/schema"
@@ -56,14 +56,14 @@ type Config struct {
 	Title          string
 	// SystemProcedures makes the procedures that Komodo makes, in a store nobody used yet.
 	SystemProcedures bool
-	Zone             string // IANA name of the zone of schedules that name none; empty is the machine's own
-	Poll           time.Duration // how often the sources of syncs are looked at; 0 is 5 minutes, below 0 never
-	Accounts       Accounts
-	Backup         Backups
-	Effective      []byte // this configuration as a file, for backups; it holds secrets
-	Version        string
-	Log            *slog.Logger
-	clock          schedule.Clock // of schedules; the machine's when nil
+	Zone             string        // IANA name of the zone of schedules that name none; empty is the machine's own
+	Poll             time.Duration // how often the sources of syncs are looked at; 0 is 5 minutes, below 0 never
+	Accounts         Accounts
+	Backup           Backups
+	Effective        []byte // this configuration as a file, for backups; it holds secrets
+	Version          string
+	Log              *slog.Logger
+	clock            schedule.Clock // of schedules; the machine's when nil
 	// Ready, if set, is called when core serves.
 	Ready func(Info)
 }
@@ -216,7 +216,7 @@ func (c *core) openEngine(ctx context.Context) error {
 	c.monitor = monitor.New(c.changes.announce)
 	c.engine = run.New(run.Config{
 		Conn: c.conn, States: states, Meta: meta, Leases: leases, Log: c.cfg.Log,
-		Actions: actions(&execution.Deps{Stacks: stacks{c}, Singles: c, Resources: c, Builds: builds{c}, Fleet: builds{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Updates: updates{c}, Scripts: scripts{c}, Runner: script.NewRunner(c.cfg.Log), Syncs: c.syncs}),
+		Actions: actions(&execution.Deps{Stacks: stacks{c}, Singles: c, Resources: c, Builds: builds{c}, Fleet: builds{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Updates: updates{c}, Scripts: scripts{c}, Runner: script.NewRunner(c.cfg.Log), Syncs: c.syncs, Hosts: hosts{c}}),
 		Resolve: c.resolve, Online: c.online,
 	})
 	return nil

@@ -98,10 +98,12 @@ func (d *deployment) pull(ctx context.Context, plan *compose.Plan) error {
 	return err
 }
 
-// up runs the commands and compose's up, and says what is deployed now.
+// up runs the commands and compose's up, and says what is deployed now. Another
+// process does the latter when it would end this one.
 func (d *deployment) up(ctx context.Context, plan *compose.Plan) error {
 	cfg := d.req.Config
-	if err := d.a.notItself(ctx, d.req.Name, plan.Project(), d.req.Services); err != nil {
+	g, err := d.guarded(ctx, plan)
+	if err != nil {
 		return err
 	}
 	if cfg.PreDeploy.Command != "" && !d.ranFirst {
@@ -109,26 +111,14 @@ func (d *deployment) up(ctx context.Context, plan *compose.Plan) error {
 			return err
 		}
 		d.spec.Pull = d.spec.Pull && !d.req.IfChanged // it is done
-		var err error
-		if plan, err = d.read(ctx); err != nil { // it may have changed the files
+		if plan, err = d.read(ctx); err != nil {      // it may have changed the files
 			return err
 		}
 	}
-	res, err := d.a.deploy.Up(ctx, plan, d.job.out.add)
-	d.job.took(res.Phases)
-	d.resp.Recreated = res.Recreated
-	d.warn(res.Warnings...)
-	if err != nil {
-		return err
+	if g.Agent != "" {
+		return d.handOver(ctx, g)
 	}
-	if err := d.restart(ctx, plan, res); err != nil {
-		return err
-	}
-	d.resp.Deployed = d.a.deployed(d.req, d.resp.Commit, d.base, res)
-	if d.resp.Decision.Reason == "asked for" {
-		d.resp.Decision.Reason = "asked for: " + recreated(res)
-	}
-	return d.hook(ctx, "post_deploy", cfg.PostDeploy)
+	return d.carryOut(ctx, plan, g)
 }
 
 // warn adds to what the answer warns of, each thing once.

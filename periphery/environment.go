@@ -176,7 +176,7 @@ func (d *deployment) reveal(path string) (secrets.Content, error) {
 		return secrets.Content{}, err
 	}
 	for _, v := range content.Values {
-		d.job.mask.Add(v.Name, v.Value)
+		d.job.hide(v.Name, v.Value)
 	}
 	// Its plain text counts: a file that was only encrypted anew feeds the same.
 	d.base["file:"+d.short(path)] = d.a.digests.Digest([]byte("sealed"), content.Plain)

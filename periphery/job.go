@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"berth/bus"
@@ -20,6 +21,11 @@ type Job struct {
 	out  *output
 	kept *keptStack // answers instead of core, if set
 
+	life   context.Context // the agent's //nolint:containedctx // see handOver
+	began  time.Time
+	handed atomic.Bool   // over: its output goes on elsewhere
+	hidden []hiddenValue // that the masker knows; changed by one goroutine only
+
 	mu sync.Mutex // guards ph
 	ph []schema.Phase
 }
@@ -32,7 +38,13 @@ func (a *Agent) newJob(ctx context.Context, cmd schema.Command) *Job {
 // newJobTo is newJob with the output going elsewhere.
 func (a *Agent) newJobTo(ctx context.Context, to sink, cmd schema.Command) *Job {
 	masker := mask.NewMasker()
-	return &Job{a: a, cmd: cmd, mask: masker, out: newOutput(ctx, to, masker, cmd)}
+	return &Job{a: a, cmd: cmd, mask: masker, out: newOutput(ctx, to, masker, cmd), life: ctx, began: time.Now()}
+}
+
+// hide masks a value from now on.
+func (j *Job) hide(name, value string) {
+	j.hidden = append(j.hidden, hiddenValue{name, value})
+	j.mask.Add(name, value)
 }
 
 // phase runs fn as a named part of the work; its begin, end and duration are seen.
@@ -119,10 +131,10 @@ func away(err error) bool {
 func (j *Job) learned(resp schema.SecretsResp) {
 	for name, v := range resp.Variables {
 		if v.Secret {
-			j.mask.Add(name, v.Value)
+			j.hide(name, v.Value)
 		}
 	}
 	for _, t := range slices.Concat(resp.Git, resp.Registry) {
-		j.mask.Add("TOKEN", t.Token)
+		j.hide("TOKEN", t.Token)
 	}
 }

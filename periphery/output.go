@@ -53,6 +53,7 @@ type output struct {
 	full     bool // the limits of the step were reached
 	stalled  bool // the connection takes no more
 	ended    bool
+	dropped  bool // it goes on elsewhere: there is no end to tell of
 }
 
 // sink takes chunks of output: a connection to core.
@@ -189,6 +190,9 @@ func (o *output) run(ctx context.Context) {
 		if len(chunk.Entries) == 0 && !last {
 			continue
 		}
+		if o.isDropped() {
+			return
+		}
 		for tries := 1; ; tries++ { // what is added meanwhile is the next chunk's
 			err := o.conn.Emit(ctx, chunk) // waits a second when there is no room
 			if o.sent(err == nil) || tries >= 3 && last {
@@ -222,6 +226,36 @@ func (o *output) sent(ok bool) bool {
 	o.stalled = !ok
 	o.room.Broadcast()
 	return ok
+}
+
+// count is the index of the next entry in the step.
+func (o *output) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.next + len(o.entries)
+}
+
+// skip begins where another process ended; before the first entry.
+func (o *output) skip(entries int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.next = entries
+}
+
+// drop ends it without a word: another process goes on.
+func (o *output) drop() {
+	o.mu.Lock()
+	o.ended, o.dropped = true, true
+	o.room.Broadcast()
+	o.mu.Unlock()
+	o.poke()
+	<-o.done
+}
+
+func (o *output) isDropped() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.dropped
 }
 
 // finish says how the work ended and how much was cut, sends the rest, and waits a

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"sync"
 	"time"
 
 	"berth/bus"
@@ -30,6 +32,7 @@ func (a *Agent) finish(ctx context.Context, res schema.Result) {
 		a.send(ctx, res)
 	}
 	a.unspool(res.Command)
+	a.forgetHandover(context.WithoutCancel(ctx), res.Command)
 	a.poke(a.results)
 	a.poke(a.refresh)
 }
@@ -110,15 +113,28 @@ const lookWait = time.Minute
 // afterCrash answers what an earlier process began and did not finish: each verb
 // looks at what is there, and says interrupted rather than guess.
 func (a *Agent) afterCrash(ctx context.Context, broken []journal.Entry) {
+	var g sync.WaitGroup
+	defer g.Wait()
 	for _, r := range broken {
-		var cmd schema.Command
-		if err := json.Unmarshal(r.Meta, &cmd); err != nil {
-			cmd.ID = r.ID
+		if _, err := os.Stat(a.handFile(r.ID, "handover")); err == nil {
+			g.Go(func() { a.conclude(ctx, r) })
+			continue
 		}
-		res := a.look(ctx, r.ID, cmd)
-		if ctx.Err() != nil {
-			return // looked at by the next process
-		}
+		a.conclude(ctx, r)
+	}
+}
+
+// conclude finds out what became of a command, and has it reported.
+func (a *Agent) conclude(ctx context.Context, r journal.Entry) {
+	var cmd schema.Command
+	if err := json.Unmarshal(r.Meta, &cmd); err != nil {
+		cmd.ID = r.ID
+	}
+	res, ok := a.takeOver(ctx, r, cmd)
+	if !ok && ctx.Err() == nil {
+		res = a.look(ctx, r.ID, cmd)
+	}
+	if ctx.Err() == nil { // else the next process looks at it
 		a.finish(ctx, res)
 	}
 }

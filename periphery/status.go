@@ -20,7 +20,7 @@ func (a *Agent) status(ctx context.Context) schema.AgentStatus {
 	hostname, _ := os.Hostname() // only a label
 	st := schema.AgentStatus{
 		Version: a.cfg.Version, Hostname: hostname, OS: osName(), Arch: runtime.GOARCH, At: time.Now().UnixMilli(), Started: a.started.UnixMilli(),
-		Engine: a.engine.Info(ctx),
+		Engine: a.engine.Info(ctx), Self: self(),
 	}
 	if keys, err := a.keys(); err == nil {
 		st.Recipients = keys.Recipients()

@@ -57,6 +57,7 @@ func (a *Agent) work(ctx context.Context) error {
 	defer wg.Wait()
 	broken := a.journal.Unfinished() // those of an earlier process
 	a.cleanSpool(broken)
+	wg.Go(func() { a.cleanHandovers(ctx, broken) })
 	wg.Go(func() { a.afterCrash(ctx, broken) })
 	wg.Go(func() { a.reportAll(ctx) })
 	slots := make(chan struct{}, a.cfg.Workers)
@@ -198,6 +199,10 @@ func (a *Agent) do(ctx, wctx context.Context, cmd schema.Command, begin schema.B
 	}
 	stop()
 	renewal.Wait()
+	if ctx.Err() != nil && job.handed.Load() { // whoever comes after this process reports it
+		job.out.drop()
+		return schema.Result{Command: cmd.ID, Problem: schema.ProblemOf(ctx.Err())}
+	}
 	lines, cut := job.out.finish(context.WithoutCancel(ctx), err)
 	res := schema.Result{
 		Command: cmd.ID, Run: cmd.Run, Step: cmd.Step, Value: value, Problem: schema.ProblemOf(err), Phases: job.phases(),

@@ -12,6 +12,7 @@ type AgentStatus struct {
 	Recipients []string    `json:"recipients,omitempty"` // age recipients this host can decrypt for
 	At         int64       `json:"at"`                   // unix ms by the agent's clock
 	Started    int64       `json:"started"`
+	Self       string      `json:"self,omitempty"` // id of the container the agent runs in
 }
 
 // EngineInfo is the Docker engine of a host, or why it does not answer.

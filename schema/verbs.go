@@ -202,6 +202,8 @@ type StackUpReq struct {
 	// Resume says that an earlier attempt was interrupted: whatever stands half
 	// way is to be finished.
 	Resume bool `json:"resume,omitempty"`
+	// Core is the id of the container that core runs in, if it does.
+	Core string `json:"core,omitempty"`
 }
 
 // StackUpResp is what became of it.

@@ -35,8 +35,12 @@ func (d *Deps) Batch(kind, param, action string) run.Body {
 		if err := r.Params(&p); err != nil {
 			return run.Outcome{}, err
 		}
-		targets, err := run.Plan(ctx, r, func(ctx context.Context) ([]schema.Target, error) {
-			return d.match(ctx, kind, p)
+		targets, err := run.Plan(ctx, r, func(ctx context.Context) ([]placed, error) {
+			list, err := d.match(ctx, kind, p)
+			if err != nil {
+				return nil, err
+			}
+			return d.lastOnes(ctx, list)
 		})
 		if err != nil {
 			return run.Outcome{}, err
@@ -58,32 +62,46 @@ type each struct {
 	most          int // at once; 0 is all
 }
 
-func (d *Deps) each(ctx context.Context, r *run.Run, targets []schema.Target, what each) (run.Outcome, error) {
-	rec := r.Record()
+// each does so with all targets at once; with those that contain Berth itself when
+// all others have ended, one after the other.
+func (d *Deps) each(ctx context.Context, r *run.Run, targets []placed, what each) (run.Outcome, error) {
 	t := &tally{}
+	last, err := noteLast(ctx, r, targets)
+	if err != nil {
+		return run.Outcome{}, err
+	}
 	var g errgroup.Group
 	if what.most > 0 {
 		g.SetLimit(what.most)
 	}
-	for _, target := range targets {
-		g.Go(func() error {
-			child, err := r.Child(ctx, what.action+" "+target.Name, run.StartReq{
-				Action: what.action, Target: target, Params: paramsFor(what.param, target.ID), Actor: rec.Actor, Cause: rec.Cause,
-			})
-			if err != nil {
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				child = &schema.Run{State: schema.StateFailed, Problem: schema.ProblemOf(err)}
-			}
-			t.count(target.Name, child)
-			return nil
-		})
+	for _, target := range targets[:len(targets)-len(last)] {
+		g.Go(func() error { return what.one(ctx, r, target.Target, t) })
 	}
 	if err := g.Wait(); err != nil {
 		return run.Outcome{}, err
 	}
+	for _, target := range last {
+		if err := what.one(ctx, r, target.Target, t); err != nil {
+			return run.Outcome{}, err
+		}
+	}
 	return t.outcome(), t.err()
+}
+
+// one does so with one target. Its error is the run's end, not the child's.
+func (what each) one(ctx context.Context, r *run.Run, target schema.Target, t *tally) error {
+	rec := r.Record()
+	child, err := r.Child(ctx, what.action+" "+target.Name, run.StartReq{
+		Action: what.action, Target: target, Params: paramsFor(what.param, target.ID), Actor: rec.Actor, Cause: rec.Cause,
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		child = &schema.Run{State: schema.StateFailed, Problem: schema.ProblemOf(err)}
+	}
+	t.count(target.Name, child)
+	return nil
 }
 
 func paramsFor(param, id string) []byte { return fmt.Appendf(nil, "{%q:%q}", param, id) }

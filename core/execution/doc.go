@@ -50,6 +50,7 @@ type Deps struct {
 	Scripts   Scripts
 	Runner    *script.Runner
 	Syncs     Syncs
+	Hosts     Hosts
 }
 
 // server returns the server that work on a resource goes to, refusing none and

@@ -96,7 +96,7 @@ func (d *Deps) upRequest(ctx context.Context, r *run.Run, st schema.Resource[sch
 	}
 	cfg := st.Config
 	cfg.WebhookSecret = ""
-	req := schema.StackUpReq{ID: st.ID, Name: st.Name, Number: rec.Number, Config: cfg, Last: last}
+	req := schema.StackUpReq{ID: st.ID, Name: st.Name, Number: rec.Number, Config: cfg, Last: last, Core: ownContainer()}
 	wait := time.Duration(cfg.WaitTimeout) * time.Second
 	switch {
 	case cfg.FilesOnHost:

@@ -35,6 +35,7 @@ type found struct {
 	Polled  polled                 `json:"polled"`
 	Newer   []schema.ServiceUpdate `json:"newer"`
 	Problem string                 `json:"problem,omitempty"`
+	Last    string                 `json:"last,omitempty"` // why it is done after all others
 }
 
 // GlobalAutoUpdate looks for newer images of everything that asks for it, tells of
@@ -73,6 +74,9 @@ func (d *Deps) GlobalAutoUpdate(ctx context.Context, r *run.Run) (run.Outcome, e
 		dec.What = "unchanged"
 	}
 	for _, f := range all {
+		if f.Last != "" && len(f.Newer) > 0 && f.Polled.Auto && !p.SkipAutoUpdate {
+			dec.Changes = append(dec.Changes, fmt.Sprintf("%s %q: %s", f.Polled.Target.Kind, f.Polled.Target.Name, f.Last))
+		}
 		for _, u := range f.Newer {
 			dec.Changes = append(dec.Changes, fmt.Sprintf("%s %q service %s: %s", f.Polled.Target.Kind, f.Polled.Target.Name, u.Service, u.Reason))
 		}
@@ -120,8 +124,16 @@ func (d *Deps) lookForUpdates(ctx context.Context) ([]found, error) {
 				f.Newer = append(f.Newer, u)
 			}
 		}
+		itself, err := d.itself(ctx, p.Target)
+		if err != nil {
+			return nil, err
+		}
+		if itself {
+			f.Last = lastWord
+		}
 		out = append(out, f)
 	}
+	slices.SortStableFunc(out, func(a, b found) int { return strings.Compare(a.Last, b.Last) })
 	return out, nil
 }
 

@@ -101,7 +101,7 @@ type Spec struct {
 	// Tracked says which files below a bind mount are the stack's own, such as those
 	// git tracks; others are the containers' data. Nil takes what is mounted
 	// read-only below Dir for the stack's own.
-	Tracked func(path string) bool
+	Tracked func(path string) bool `json:"-"`
 	// OnHost says that the files are the user's own to keep: what is mounted
 	// read-only below Dir is the stack's own also where Tracked does not know it.
 	OnHost bool
@@ -128,7 +128,7 @@ type Spec struct {
 
 	// Before, if set, is called when all is ready and before the first container is
 	// touched; its error ends the deploy there.
-	Before func(Goal) error
+	Before func(Goal) error `json:"-"`
 
 	// Last are the inputs of the last success, by service: how containers that
 	// Berth did not create are judged. Nil adopts them as they are.

@@ -70,7 +70,7 @@ func (d *Deployer) Do(ctx context.Context, project string, action Action, o DoOp
 }
 
 func (d *Deployer) do(ctx context.Context, j *job, project string, action Action, o DoOptions) error {
-	s, err := d.session(d.engine.API(), nil, j, never(func(string) {}))
+	s, err := d.session(keeping{APIClient: d.engine.API()}, nil, j, never(func(string) {}))
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type Plan struct {
 
 	warnings []string
 	built    map[string]bool // images built by this plan
+	keep     []string        // ids of containers, see Keep
 }
 
 // Load reads a project's files without touching the engine. Errors in the files

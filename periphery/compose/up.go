@@ -106,7 +106,8 @@ func (s Spec) goesDown() string {
 	return ""
 }
 
-// containers lists the project's containers, without those of `docker compose run`.
+// containers lists the project's containers, without those of `docker compose run`
+// and those that are kept.
 func (d *Deployer) containers(ctx context.Context, project string) ([]container.Summary, error) {
 	res, err := d.engine.API().ContainerList(ctx, client.ContainerListOptions{
 		All:     true,
@@ -115,7 +116,7 @@ func (d *Deployer) containers(ctx context.Context, project string) ([]container.
 	if err != nil {
 		return nil, d.explain(ctx, err, "list containers of project "+project)
 	}
-	return res.Items, nil
+	return slices.DeleteFunc(res.Items, kept), nil
 }
 
 // heal puts right what a deploy left behind that was killed or canceled while it
@@ -165,7 +166,11 @@ func (d *Deployer) converge(ctx context.Context, p *Plan, j *job, inputs map[str
 			return err
 		}
 	}
-	session, err := d.session(d.startAPI(ctx, p), p.spec.Registries, j, never(func(question string) {
+	engine := d.startAPI(ctx, p)
+	if len(p.keep) > 0 {
+		engine = keeping{engine, p.keep}
+	}
+	session, err := d.session(engine, p.spec.Registries, j, never(func(question string) {
 		j.warn("%s Kept as it is: Berth never recreates volumes", strings.TrimSuffix(question, "Recreate (data will be lost)?"))
 	}))
 	if err != nil {

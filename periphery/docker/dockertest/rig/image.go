@@ -48,6 +48,12 @@ func Compile(ctx context.Context) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	return Pack(binary)
+}
+
+// Pack makes a static program what images of BuildImage consist of: it is /app in
+// them.
+func Pack(binary []byte) (*App, error) {
 	layer, err := archive(map[string]file{"app": {binary, 0o755}})
 	if err != nil {
 		return nil, err
