@@ -103,7 +103,8 @@ func (c *core) genuine(ctx context.Context, agent string, out schema.Output) boo
 func (c *core) pages() ui.Deps {
 	p := pages{c}
 	return ui.Deps{
-		Resources: p, History: p, Feed: p, Actor: p, Editor: p, Joiner: p, Gate: gate{c.gate},
+		Resources: p, History: p, Feed: p, Actor: p, Editor: p, Catalog: catalog{c}, Standing: standing{c},
+		Alerts: c.alerts, Joiner: p, Gate: gate{c.gate},
 		Log: c.cfg.Log, Version: c.cfg.Version, Instance: c.cfg.Title,
 	}
 }
@@ -137,12 +138,9 @@ func (p pages) Webhooks(context.Context) ([]ui.Webhook, error) {
 	if err != nil {
 		return nil, err
 	}
-	shared := p.cfg.WebhookSecret != ""
 	var out []ui.Webhook
 	add := func(t schema.Target, option, branch, action string, enabled, secret bool) {
-		out = append(out, ui.Webhook{
-			Target: t, Path: "/listener/github/" + t.Kind + "/" + t.ID + "/" + option, Branch: branch, Action: action, Enabled: enabled, Secret: secret || shared,
-		})
+		out = append(out, p.webhook(t, option, branch, action, enabled, secret))
 	}
 	for _, r := range procedures {
 		add(r.Target("procedure"), "main", "main", "run", r.Config.WebhookEnabled, r.Config.WebhookSecret != "")
@@ -153,7 +151,7 @@ func (p pages) Webhooks(context.Context) ([]ui.Webhook, error) {
 	for _, r := range repos {
 		add(r.Target("repo"), "pull", r.Config.Branch, "pull", r.Config.WebhookEnabled, r.Config.WebhookSecret != "")
 	}
-	return out, nil
+	return p.moreWebhooks(out)
 }
 
 // Runs returns runs, newest first.
@@ -234,13 +232,21 @@ func (p pages) Cancel(ctx context.Context, by schema.Actor, id string) error {
 	return p.engine.Cancel(ctx, id, by)
 }
 
+// Approve lets a run go on that waits for an approval.
+func (p pages) Approve(ctx context.Context, by schema.Actor, id, stage string) error {
+	return p.engine.Approve(ctx, id, stage, by)
+}
+
 // Redeliver handles a stored delivery as if it came again.
 func (p pages) Redeliver(ctx context.Context, by schema.Actor, delivery string) (schema.Delivery, error) {
 	return p.webhooks.Redeliver(ctx, by, delivery)
 }
 
-// TOML returns a resource as a file would declare it.
+// TOML returns a resource as a file would declare it, or all of them.
 func (p pages) TOML(ctx context.Context, kind, name string) (string, error) {
+	if kind == "" {
+		return p.registry.Export(ctx, resource.ExportOptions{})
+	}
 	return p.registry.Export(ctx, resource.ExportOptions{Targets: []schema.Target{{Kind: kind, Name: name}}})
 }
 

@@ -27,7 +27,7 @@ func (s *Server) doAsk(r *http.Request) (page.View, error) {
 	}
 	c := page.Confirm{
 		Title: a.Label + " " + name + "?", Text: fmt.Sprintf(a.What, name), Facts: facts, Button: a.Label, Danger: a.Danger,
-		Post: "/do/" + a.Name + "?" + url.Values{"target": {name}}.Encode(), Back: "/" + a.Kind + "s/" + url.PathEscape(name),
+		Post: "/do/" + a.Name + "?" + url.Values{"target": {name}}.Encode(), Back: page.Where(a.Kind, name),
 	}
 	if a.Danger {
 		c.Typed = name
@@ -50,6 +50,9 @@ func (s *Server) facts(r *http.Request, a page.Action, name string) ([]page.Fact
 			return nil, err
 		}
 		return []page.Fact{{Label: "On", Value: v.Server.Name}, {Label: "Branch", Value: v.Resource.Config.Branch}, {Label: "Stands at", Value: commit(v.Cloned)}}, nil
+	}
+	if a.Kind != "procedure" {
+		return s.thingFacts(r.Context(), a.Kind, name)
 	}
 	v, err := s.findProcedure(r.Context(), name)
 	if err != nil {

@@ -3,8 +3,10 @@ package ui
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"berth/schema"
@@ -12,7 +14,7 @@ import (
 )
 
 // config reads the settings of a resource for the tab that shows them.
-func (s *Server) config(r *http.Request, kind, name string, form func(map[string][]page.Option) []page.FormSection) (page.ConfigView, error) {
+func (s *Server) config(r *http.Request, kind, name string) (page.ConfigView, error) {
 	v := page.ConfigView{Kind: kind, Name: name, Saved: r.URL.Query().Get("saved") != ""}
 	var err error
 	switch r.URL.Query().Get("tab") {
@@ -20,47 +22,61 @@ func (s *Server) config(r *http.Request, kind, name string, form func(map[string
 		v.AsText = true
 		v.TOML, err = s.Editor.TOML(r.Context(), kind, name)
 	case "config":
-		var options map[string][]page.Option
-		options, err = s.options(r.Context())
-		v.Sections = form(options)
+		var found Resource
+		found, v.Sections, err = s.form(r.Context(), kind, name)
+		v.Description, v.Tags, v.Template = found.Description, found.Tags, found.Template
 	}
 	return v, err
 }
 
-// options are the choices of settings that refer to other resources.
+// options are the choices of settings that refer to other resources; "@type" are
+// those of any kind.
 func (s *Server) options(ctx context.Context) (map[string][]page.Option, error) {
-	w, err := s.world(ctx)
-	out := map[string][]page.Option{}
-	for _, v := range w.servers {
-		out["server"] = append(out["server"], page.Option{Value: v.Resource.ID, Label: v.Resource.Name})
+	out := map[string][]page.Option{"@type": {}}
+	for _, k := range s.Catalog.Kinds() {
+		list, err := s.Catalog.List(ctx, k.Name)
+		if err != nil {
+			return nil, err
+		}
+		if k.Name != "swarm" || len(list) > 0 { // swarms are kept and not served: not offered where there is none
+			out[k.Name] = []page.Option{}
+		}
+		for _, r := range list {
+			out[k.Name] = append(out[k.Name], page.Option{Value: r.ID, Label: r.Name})
+			out["@type"] = append(out["@type"], page.Option{Value: r.ID, Label: page.WordsOf(k.Name).One + " " + r.Name})
+		}
 	}
-	for _, v := range w.repos {
-		out["repo"] = append(out["repo"], page.Option{Value: v.Resource.ID, Label: v.Resource.Name})
-	}
-	return out, err
+	return out, nil
 }
 
-// sections returns the form of a resource as it was sent to the browser.
-func (s *Server) sections(ctx context.Context, kind, name string) ([]page.FormSection, error) {
-	o, err := s.options(ctx)
+// form returns a resource and the form of its settings, as it is sent to the
+// browser; NotFound.
+func (s *Server) form(ctx context.Context, kind, name string) (Resource, []page.FormSection, error) {
+	k, r, err := s.resource(ctx, kind, name)
 	if err != nil {
-		return nil, err
+		return r, nil, err
 	}
-	switch kind {
-	case "server":
-		v, err := s.findServer(ctx, name)
-		return page.Form(v.Resource.Config, schema.DefaultServer(), o), err
-	case "stack":
-		v, err := s.findStack(ctx, name)
-		return page.Form(v.Resource.Config, schema.DefaultStack(), o), err
-	case "repo":
-		v, err := s.findRepo(ctx, name)
-		return page.Form(v.Resource.Config, schema.DefaultRepo(), o), err
-	case "procedure":
-		v, err := s.findProcedure(ctx, name)
-		return page.Form(v.Resource.Config, schema.DefaultProcedure(), o), err
+	options, err := s.options(ctx)
+	if err != nil {
+		return r, nil, err
 	}
-	return nil, schema.Errorf(schema.NotFound, "There are no settings of a %q.", kind)
+	var values map[string]any
+	if err := json.Unmarshal(r.Config, &values); err != nil {
+		return r, nil, err
+	}
+	return r, page.Form(k.Fields, values, options), nil
+}
+
+// resource finds a resource of any kind by name or id; NotFound.
+func (s *Server) resource(ctx context.Context, kind, name string) (Kind, Resource, error) {
+	kinds := s.Catalog.Kinds()
+	i := slices.IndexFunc(kinds, func(k Kind) bool { return k.Name == kind })
+	if i < 0 {
+		return Kind{}, Resource{}, schema.Errorf(schema.NotFound, "There is no kind %q.", kind)
+	}
+	list, err := s.Catalog.List(ctx, kind)
+	r, err := find(page.WordsOf(kind).One, name, list, err, func(r Resource) (string, string) { return r.ID, r.Name })
+	return kinds[i], r, err
 }
 
 // save takes a settings form: only what was changed in it is saved.
@@ -69,7 +85,7 @@ func (s *Server) save(w http.ResponseWriter, r *http.Request) error {
 		return schema.Wrap(schema.Invalid, err, "read the form")
 	}
 	kind, name := r.PathValue("kind"), r.PathValue("name")
-	form, err := s.sections(r.Context(), kind, name)
+	_, form, err := s.form(r.Context(), kind, name)
 	if err != nil {
 		return err
 	}
@@ -82,7 +98,7 @@ func (s *Server) save(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	return redirect(w, r, "/"+kind+"s/"+url.PathEscape(name)+"?tab=config&saved=1")
+	return redirect(w, r, page.Where(kind, name)+"?tab=config&saved=1")
 }
 
 func (s *Server) removeAsk(r *http.Request) (page.View, error) {
@@ -93,15 +109,16 @@ func (s *Server) removeAsk(r *http.Request) (page.View, error) {
 		text += "Its containers stay as they are; destroy the stack first to remove them."
 	case "server":
 		text += "Its agent is no longer known. What runs on the host goes on running."
+	case "deployment":
+		text += "Its container stays as it is; destroy the deployment first to remove it."
+	case "resource_sync":
+		text += "What it declared stays; nothing follows its files any more."
 	case "variable":
 		text += "Texts that name it keep the name as it stands, and a deploy that needs it will say so."
 	default:
 		text += "Runs of it stay in the history."
 	}
-	back := "/" + kind + "s/" + url.PathEscape(name)
-	if kind == "variable" {
-		back = "/variables"
-	}
+	back := page.Where(kind, name)
 	return question(r, page.Confirm{Title: "Delete " + name + "?", Text: text, Post: "/delete/" + kind + "/" + url.PathEscape(name), Button: "Delete", Danger: true, Typed: name, Back: back}), nil
 }
 
@@ -116,7 +133,7 @@ func (s *Server) remove(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Editor.Delete(r.Context(), actor(r.Context()), kind, name); err != nil {
 		return err
 	}
-	return redirect(w, r, "/"+kind+"s")
+	return redirect(w, r, page.Home(kind))
 }
 
 func (s *Server) saveVariable(w http.ResponseWriter, r *http.Request) error {
@@ -147,8 +164,25 @@ func (s *Server) saveVariable(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Server) applyPage(*http.Request) (page.View, error) {
-	return page.Apply(page.ApplyView{}), nil
+func (s *Server) applyPage(r *http.Request) (page.View, error) {
+	var v page.ApplyView
+	var err error
+	if r.URL.Query().Get("all") != "" {
+		v.Text, err = s.Editor.TOML(r.Context(), "", "")
+	}
+	return page.Apply(v), err
+}
+
+// export sends all resources as a file.
+func (s *Server) export(w http.ResponseWriter, r *http.Request) error {
+	text, err := s.Editor.TOML(r.Context(), "", "")
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/toml; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="berth.toml"`)
+	_, err = io.WriteString(w, text)
+	return err
 }
 
 // apply shows the plan of a text, and carries it out when asked to.

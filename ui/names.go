@@ -18,7 +18,7 @@ func (w world) name(kind, id string) string {
 	case "procedure":
 		return nameOf(w.procedures, id, func(v schema.ProcedureView) (string, string) { return v.Resource.ID, v.Resource.Name })
 	}
-	return id
+	return nameOf(w.others[kind], id, func(r Resource) (string, string) { return r.ID, r.Name })
 }
 
 func nameOf[V any](list []V, id string, key func(V) (id, name string)) string {

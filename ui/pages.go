@@ -17,18 +17,27 @@ func (s *Server) shell(ctx context.Context) (page.Shell, error) {
 	if err != nil {
 		return out, err
 	}
-	vars, err := s.Resources.Variables(ctx)
-	if err != nil {
-		return out, err
+	out.Count = map[string]int{"server": len(w.servers), "stack": len(w.stacks), "repo": len(w.repos), "procedure": len(w.procedures)}
+	for kind, list := range w.others {
+		out.Count[kind] = len(list)
 	}
+	out.Pending = s.pendingSyncs(w.others["resource_sync"])
 	active, err := s.History.Runs(ctx, schema.RunFilter{Pending: true, Parent: "-", Limit: 50})
 	if err != nil {
 		return out, err
 	}
-	out.Servers, out.Stacks, out.Repos, out.Procedures = len(w.servers), len(w.stacks), len(w.repos), len(w.procedures)
-	out.Variables, out.Run = len(vars), len(active)
-	if len(active) > 0 {
+	if out.Run = len(active); len(active) > 0 {
 		out.Current = &active[0]
+	}
+	for _, a := range s.Alerts.All() {
+		if !a.Resolved {
+			out.Alerts++
+		}
+	}
+	for _, v := range s.Standing.Schedules() {
+		if m := page.ScheduleMark(v); m.State == part.Warn || m.State == part.Bad {
+			out.Missed++
+		}
 	}
 	count := func(m part.Mark) {
 		switch m.State {
@@ -63,6 +72,7 @@ type world struct {
 	stacks     []schema.StackView
 	repos      []schema.RepoView
 	procedures []schema.ProcedureView
+	others     map[string][]Resource // of all other kinds
 }
 
 func (s *Server) world(ctx context.Context) (w world, err error) {
@@ -75,8 +85,20 @@ func (s *Server) world(ctx context.Context) (w world, err error) {
 	if w.repos, err = s.Resources.Repos(ctx); err != nil {
 		return w, err
 	}
-	w.procedures, err = s.Resources.Procedures(ctx)
-	return w, err
+	if w.procedures, err = s.Resources.Procedures(ctx); err != nil {
+		return w, err
+	}
+	w.others = map[string][]Resource{}
+	for _, k := range s.Catalog.Kinds() {
+		switch k.Name {
+		case "server", "stack", "repo", "procedure":
+			continue
+		}
+		if w.others[k.Name], err = s.Catalog.List(ctx, k.Name); err != nil {
+			return w, err
+		}
+	}
+	return w, nil
 }
 
 func (s *Server) overview(r *http.Request) (page.View, error) {
@@ -140,9 +162,7 @@ func (s *Server) server(r *http.Request) (page.View, error) {
 	if out.Runs, err = s.History.Runs(ctx, schema.RunFilter{Server: v.Resource.ID, Limit: 8}); err != nil {
 		return page.View{}, err
 	}
-	out.Config, err = s.config(r, "server", v.Resource.Name, func(o map[string][]page.Option) []page.FormSection {
-		return page.Form(v.Resource.Config, schema.DefaultServer(), o)
-	})
+	out.Config, err = s.config(r, "server", v.Resource.Name)
 	return page.Server(out), err
 }
 
@@ -178,9 +198,7 @@ func (s *Server) stack(r *http.Request) (page.View, error) {
 	if out.Runs, err = s.runsOf(r, "stack", v.Resource.ID, out.Tab); err != nil {
 		return page.View{}, err
 	}
-	out.Config, err = s.config(r, "stack", v.Resource.Name, func(o map[string][]page.Option) []page.FormSection {
-		return page.Form(v.Resource.Config, schema.DefaultStack(), o)
-	})
+	out.Config, err = s.config(r, "stack", v.Resource.Name)
 	if err != nil {
 		return page.View{}, err
 	}
@@ -228,9 +246,7 @@ func (s *Server) repo(r *http.Request) (page.View, error) {
 	if out.Runs, err = s.runsOf(r, "repo", v.Resource.ID, out.Tab); err != nil {
 		return page.View{}, err
 	}
-	out.Config, err = s.config(r, "repo", v.Resource.Name, func(o map[string][]page.Option) []page.FormSection {
-		return page.Form(v.Resource.Config, schema.DefaultRepo(), o)
-	})
+	out.Config, err = s.config(r, "repo", v.Resource.Name)
 	return page.Repo(out), err
 }
 
@@ -253,15 +269,18 @@ func (s *Server) procedure(r *http.Request) (page.View, error) {
 	if out.Runs, err = s.runsOf(r, "procedure", v.Resource.ID, out.Tab); err != nil {
 		return page.View{}, err
 	}
-	out.Config, err = s.config(r, "procedure", v.Resource.Name, func(o map[string][]page.Option) []page.FormSection {
-		return page.Form(v.Resource.Config, schema.DefaultProcedure(), o)
-	})
+	out.Config, err = s.config(r, "procedure", v.Resource.Name)
 	if err != nil {
 		return page.View{}, err
 	}
 	w, err := s.world(r.Context())
+	if err != nil {
+		return page.View{}, err
+	}
 	out.Procedure.Resource.Config.Stages = w.named(v.Resource.Config.Stages)
-	return page.Procedure(out), err
+	out.Schedule = s.scheduleOf(v.Resource.Target("procedure"))
+	out.Matches = s.matches(r.Context(), v.Resource.Config.Stages)
+	return page.Procedure(out), nil
 }
 
 func (s *Server) variables(r *http.Request) (page.View, error) {

@@ -48,12 +48,24 @@ func paletteGroups(w world, q string) []page.PaletteGroup {
 		{Icon: "workflow", Label: "Procedures", Href: "/procedures", Keys: "g p"},
 		{Icon: "webhook", Label: "Webhooks", Href: "/webhooks", Keys: "g w"},
 		{Icon: "git-branch", Label: "Repos", Href: "/repos"},
-		{Icon: "key-round", Label: "Variables", Href: "/variables"},
+		{Icon: "bell", Label: "Alerts", Href: "/alerts", Keys: "g a"},
+		{Icon: "calendar-clock", Label: "Schedules", Href: "/schedules"},
 		{Icon: "file-code", Label: "Apply TOML", Href: "/apply"},
+		{Icon: "download", Label: "Export all as TOML", Href: "/export.toml"},
 		{Icon: "plug", Label: "Join a server", Href: "/servers/join"},
 	}
+	for _, k := range page.Kinds() {
+		switch k.Kind {
+		case "server", "stack", "repo", "procedure":
+		default:
+			pages = append(pages, page.PaletteItem{Icon: k.Icon, Label: k.Many, Href: k.Path})
+		}
+		if k.Kind != "variable" {
+			pages = append(pages, page.PaletteItem{Icon: "plus", Label: "New " + k.One, Href: "/new/" + k.Kind})
+		}
+	}
 	if len(words) == 0 {
-		add("Go to", 10, pages)
+		add("Go to", 8, pages)
 	}
 	var stacks, procedures, repos, servers []page.PaletteItem
 	for _, v := range w.stacks {
@@ -72,6 +84,15 @@ func paletteGroups(w world, q string) []page.PaletteGroup {
 	add("Procedures", 4, procedures)
 	add("Servers", 4, servers)
 	add("Repos", 4, repos)
+	for _, k := range page.Kinds() {
+		var items []page.PaletteItem
+		for _, r := range w.others[k.Kind] {
+			items = append(items, page.PaletteItem{Icon: k.Icon, Label: r.Name, Sub: k.One, Href: page.Where(k.Kind, r.Name)})
+		}
+		if len(words) > 0 || k.Kind == "resource_sync" {
+			add(k.Many, 4, items)
+		}
+	}
 	if len(words) > 0 {
 		add("Go to", 4, pages)
 	}
@@ -96,6 +117,10 @@ func paletteActions(w world) []page.PaletteItem {
 		case "procedure":
 			for _, v := range w.procedures {
 				add(v.Resource.Name, "procedure")
+			}
+		default:
+			for _, r := range w.others[a.Kind] {
+				add(r.Name, page.WordsOf(a.Kind).One)
 			}
 		}
 	}

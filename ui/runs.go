@@ -173,6 +173,21 @@ func (s *Server) cancel(w http.ResponseWriter, r *http.Request) error {
 	return redirect(w, r, "/runs/"+part.Int(run.Number))
 }
 
+// approve lets a run go on that waits for somebody.
+func (s *Server) approve(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return schema.Wrap(schema.Invalid, err, "read the form")
+	}
+	run, err := s.History.Run(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	if err := s.Actor.Approve(r.Context(), actor(r.Context()), run.ID, r.PostForm.Get("stage")); err != nil {
+		return err
+	}
+	return redirect(w, r, "/runs/"+part.Int(run.Number))
+}
+
 func (s *Server) againAsk(r *http.Request) (page.View, error) {
 	run, err := s.History.Run(r.Context(), r.PathValue("id"))
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"berth/schema"
 	"berth/ui/asset"
 	"berth/ui/live"
+	"berth/ui/page"
 )
 
 //go:embed all:static
@@ -98,6 +99,15 @@ func (s *Server) routes() http.Handler {
 	m.Handle("GET /runs/{id}/output.txt", s.user(s.outputText))
 	m.Handle("POST /runs/{id}/cancel", s.user(s.cancel))
 	m.Handle("POST /runs/{id}/again", s.user(s.again))
+	m.Handle("POST /runs/{id}/approve", s.user(s.approve))
+	m.Handle("POST /new/{kind}", s.user(s.create))
+	m.Handle("POST /describe/{kind}/{name}", s.user(s.describe))
+	m.Handle("POST /rename/{kind}/{name}", s.user(s.rename))
+	m.Handle("POST /copy/{kind}/{name}", s.user(s.copy))
+	m.Handle("POST /syncs/{name}/run", s.user(s.runSync))
+	m.Handle("POST /actions/{name}/run", s.user(s.runAction))
+	m.Handle("POST /alerts/{id}/close", s.user(s.closeAlert))
+	m.Handle("GET /export.toml", s.user(s.export))
 	m.Handle("POST /do/{action}", s.user(s.do))
 	m.Handle("POST /servers/join", s.user(s.join))
 	m.Handle("POST /servers/{name}/revoke", s.user(s.revoke))
@@ -126,6 +136,19 @@ func (s *Server) viewRoutes() *http.ServeMux {
 	m.Handle("GET /repos/{name}", view(s.repo))
 	m.Handle("GET /procedures", view(s.procedures))
 	m.Handle("GET /procedures/{name}", view(s.procedure))
+	for _, k := range page.Kinds() {
+		switch k.Kind {
+		case "server", "stack", "repo", "procedure":
+			continue // above
+		case "variable":
+		default:
+			m.Handle("GET "+k.Path, view(s.things(k.Kind)))
+		}
+		m.Handle("GET "+k.Path+"/{name}", view(s.thing(k.Kind)))
+	}
+	m.Handle("GET /new/{kind}", view(s.createAsk))
+	m.Handle("GET /alerts", view(s.alerts))
+	m.Handle("GET /schedules", view(s.schedules))
 	m.Handle("GET /variables", view(s.variables))
 	m.Handle("GET /webhooks", view(s.webhooks))
 	m.Handle("GET /apply", view(s.applyPage))

@@ -25,6 +25,9 @@ type Deps struct {
 	Feed      Feed
 	Actor     Actor
 	Editor    Editor
+	Catalog   Catalog
+	Standing  Standing
+	Alerts    Alerts
 	Joiner    Joiner
 	Gate      Gate
 	Log       *slog.Logger
@@ -89,13 +92,17 @@ type Actor interface {
 	Start(ctx context.Context, by schema.Actor, action string, params json.RawMessage) (string, error)
 	// Cancel ends a run that goes on; NotFound.
 	Cancel(ctx context.Context, by schema.Actor, run string) error
+	// Approve lets a run go on that waits for an approval before the stage; the
+	// one that waits when stage is empty. Conflict when none does.
+	Approve(ctx context.Context, by schema.Actor, run, stage string) error
 	// Redeliver handles a stored delivery as if it came again.
 	Redeliver(ctx context.Context, by schema.Actor, delivery string) (schema.Delivery, error)
 }
 
 // Editor changes what is declared.
 type Editor interface {
-	// TOML returns a resource as a file would declare it, secrets left out.
+	// TOML returns a resource as a file would declare it, secrets left out; all
+	// resources when kind is empty.
 	TOML(ctx context.Context, kind, name string) (string, error)
 	// Plan says what applying the text would do, and changes nothing. Mistakes in
 	// the text are in the plan; an error is a failure to look.
@@ -107,6 +114,59 @@ type Editor interface {
 	Save(ctx context.Context, by schema.Actor, kind, name string, patch json.RawMessage) error
 	// Delete removes a resource; NotFound, or Conflict when others refer to it.
 	Delete(ctx context.Context, by schema.Actor, kind, name string) error
+}
+
+// Catalog is the resources of every kind, as their fields describe them.
+type Catalog interface {
+	// Kinds are all kinds, what is referred to before what refers to it.
+	Kinds() []Kind
+	// List returns the resources of a kind, by name, secrets masked.
+	List(ctx context.Context, kind string) ([]Resource, error)
+	// Create makes a resource with default settings and returns its name, which
+	// may be spelled in another way.
+	Create(ctx context.Context, by schema.Actor, kind, name string) (string, error)
+	// Copy makes a resource with the settings of another and returns its name.
+	Copy(ctx context.Context, by schema.Actor, kind, name, to string) (string, error)
+	// Rename returns the new name; what refers to the resource still does.
+	Rename(ctx context.Context, by schema.Actor, kind, name, to string) (string, error)
+	// Describe sets what is not a setting.
+	Describe(ctx context.Context, by schema.Actor, kind, name string, d Description) error
+}
+
+// Kind is a kind of resource with the settings it has.
+type Kind struct {
+	Name   string // "resource_sync"
+	Fields []schema.Field
+}
+
+// Resource is a resource of any kind: its settings as JSON has them.
+type Resource = schema.Resource[json.RawMessage]
+
+// Description is what is said of a resource beside its settings.
+type Description struct {
+	Text     string
+	Tags     []string
+	Template bool
+}
+
+// Standing is how things stand that are more than what is declared.
+type Standing interface {
+	Builds(ctx context.Context) ([]schema.BuildView, error)
+	Deployments(ctx context.Context) ([]schema.DeploymentView, error)
+	// SyncState says how a sync stands, by name or id, as it was looked at last.
+	SyncState(key string) (schema.SyncState, error)
+	// Schedules are all schedules with their next times.
+	Schedules() []schema.ScheduleView
+	// Match returns what a batch's pattern and tags select now, by name.
+	Match(ctx context.Context, kind, pattern string, tags []string) ([]schema.Target, error)
+}
+
+// Alerts are what people should know of, and who was told.
+type Alerts interface {
+	All() []schema.Alert // newest first
+	Deliveries(alert string) []schema.AlertDelivery
+	// Close ends an alert by hand; NotFound.
+	Close(ctx context.Context, id string) error
 }
 
 // Plan is what applying a text does, resource by resource.

@@ -9,7 +9,6 @@ package page
 import (
 	"context"
 	"io"
-	"net/url"
 
 	"github.com/a-h/templ"
 
@@ -50,10 +49,14 @@ type Frame struct {
 
 // Shell is what every page says about everything.
 type Shell struct {
-	Servers, Online, Joined                   int
-	Stacks, Repos, Procedures, Variables, Run int
-	Bad, Warn                                 int
-	Current                                   *schema.Run // newest run that goes on
+	Online, Joined int            // servers
+	Count          map[string]int // resources by kind
+	Run            int            // runs that go on
+	Bad, Warn      int            // resources
+	Alerts         int            // that are open
+	Missed         int            // schedules whose last time was missed, or that do not run
+	Pending        int            // syncs that would do something, or cannot
+	Current        *schema.Run    // newest run that goes on
 }
 
 type navItem struct {
@@ -66,24 +69,33 @@ func navTop(s Shell) []navItem {
 	return []navItem{
 		{Icon: "layout-dashboard", Label: "Overview", Href: "/", Key: "overview", Count: s.Bad, State: part.Bad},
 		{Icon: "activity", Label: "Runs", Href: "/runs", Key: "runs", Count: s.Run, State: part.Live},
+		{Icon: "bell", Label: "Alerts", Href: "/alerts", Key: "alerts", Count: s.Alerts, State: part.Warn},
+		{Icon: "calendar-clock", Label: "Schedules", Href: "/schedules", Key: "schedules", Count: s.Missed, State: part.Warn},
 	}
 }
 
 func navResources(s Shell) []navItem {
-	return []navItem{
-		{Icon: "server", Label: "Servers", Href: "/servers", Key: "servers", Count: s.Servers},
-		{Icon: "layers", Label: "Stacks", Href: "/stacks", Key: "stacks", Count: s.Stacks},
-		{Icon: "git-branch", Label: "Repos", Href: "/repos", Key: "repos", Count: s.Repos},
-		{Icon: "workflow", Label: "Procedures", Href: "/procedures", Key: "procedures", Count: s.Procedures},
-	}
+	return navKinds(s, "server", "stack", "deployment", "build", "repo", "procedure", "action", "resource_sync")
 }
 
 func navManage(s Shell) []navItem {
-	return []navItem{
-		{Icon: "key-round", Label: "Variables", Href: "/variables", Key: "variables", Count: s.Variables},
-		{Icon: "webhook", Label: "Webhooks", Href: "/webhooks", Key: "webhooks"},
-		{Icon: "file-code", Label: "Apply TOML", Href: "/apply", Key: "apply"},
+	return append(navKinds(s, "variable", "builder", "alerter", "user_group"),
+		navItem{Icon: "webhook", Label: "Webhooks", Href: "/webhooks", Key: "webhooks"},
+		navItem{Icon: "file-code", Label: "TOML", Href: "/apply", Key: "apply"},
+	)
+}
+
+func navKinds(s Shell, kinds ...string) []navItem {
+	var out []navItem
+	for _, kind := range kinds {
+		w := WordsOf(kind)
+		item := navItem{Icon: w.Icon, Label: w.Many, Href: w.Path, Key: w.Path[1:], Count: s.Count[kind]}
+		if n := s.Pending; kind == "resource_sync" && n > 0 {
+			item.Count, item.State = n, part.Warn
+		}
+		out = append(out, item)
 	}
+	return out
 }
 
 // ShellSections are the live sections that every page has.
@@ -120,36 +132,3 @@ func runHref(r *schema.Run) string { return "/runs/" + part.Int(r.Number) }
 
 // title returns what a run does, for people: "Deploy shop".
 func title(r *schema.Run) string { return ActionLabel(r.Action) + " " + r.Target.Name }
-
-func where(kind, name string) string {
-	name = url.PathEscape(name)
-	switch kind {
-	case "server":
-		return "/servers/" + name
-	case "stack":
-		return "/stacks/" + name
-	case "repo":
-		return "/repos/" + name
-	case "procedure":
-		return "/procedures/" + name
-	case "variable":
-		return "/variables"
-	}
-	return "/"
-}
-
-func kindIcon(kind string) string {
-	switch kind {
-	case "server":
-		return "server" // icon
-	case "stack":
-		return "layers" // icon
-	case "repo":
-		return "git-branch" // icon
-	case "procedure":
-		return "workflow" // icon
-	case "variable":
-		return "key-round" // icon
-	}
-	return "box" // icon
-}

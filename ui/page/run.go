@@ -76,12 +76,31 @@ func Run(v RunView) View {
 // RunLog is the output panel alone.
 func RunLog(v RunView) View { return View{Body: runLog(v)} }
 
-// lanes returns the steps of a stage that have bars: not what core only notes down
-// for itself.
+// approvals are the steps that wait for somebody.
+func (v RunView) approvals() []schema.Step {
+	var out []schema.Step
+	for _, s := range v.Run.Steps {
+		if s.Kind == schema.StepApproval && !s.State.Terminal() && !v.Run.State.Terminal() {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// kindFilter are the kinds that the history can be narrowed to.
+func kindFilter() [][2]string {
+	out := [][2]string{{"", "Any kind"}}
+	for _, kind := range []string{"procedure", "stack", "deployment", "build", "repo", "action", "resource_sync"} {
+		out = append(out, [2]string{kind, WordsOf(kind).Many})
+	}
+	return out
+}
+
+// lanes returns the steps of a stage, which have bars.
 func (v RunView) lanes(stage string) []laneView {
 	var out []laneView
 	for _, s := range v.Run.Steps {
-		if s.Stage == stage && s.Kind != "local" {
+		if s.Stage == stage {
 			out = append(out, v.lane(s))
 		}
 	}
@@ -288,8 +307,12 @@ func decisionWord(what string) string {
 		return "Skipped:"
 	case "nothing":
 		return "Nothing to do:"
+	case "roll back":
+		return "Rolled back:"
+	case "":
+		return ""
 	}
-	return what + ":"
+	return strings.ToUpper(what[:1]) + what[1:] + ":"
 }
 
 func decisionState(r *schema.Run) part.State {

@@ -140,7 +140,14 @@ func by(r *schema.Run) string {
 
 // stepLabel says what a step does.
 func stepLabel(s schema.Step) string {
+	if s.Kind == schema.StepApproval {
+		return "approval"
+	}
 	switch s.Verb {
+	case "build.run":
+		return "build"
+	case "deployment.up":
+		return "deploy"
 	case "repo.resolve":
 		return "look up commit"
 	case "repo.sync":

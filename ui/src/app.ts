@@ -71,9 +71,16 @@ function filter() {
 }
 document.addEventListener("input", (e) => { if ((e.target as Element).matches("[data-filter]")) filter(); });
 
+// Of a setting that is one of several types, only the chosen type's settings show.
+document.addEventListener("change", (e) => {
+  const select = (e.target as Element).closest<HTMLSelectElement>("select[data-union]");
+  if (!select) return;
+  for (const v of document.querySelectorAll<HTMLElement>("[data-of]")) if (v.dataset.of === select.dataset.union) v.hidden = v.dataset.type !== select.value;
+});
+
 // Keys: g then a letter, j k in tables, / to filter, d e f for what the page shows.
 let lead = 0;
-const go: Record<string, string> = { o: "/", r: "/runs", s: "/stacks", v: "/servers", p: "/procedures", w: "/webhooks" };
+const go: Record<string, string> = { o: "/", r: "/runs", s: "/stacks", v: "/servers", p: "/procedures", w: "/webhooks", a: "/alerts", y: "/syncs", b: "/builds" };
 const keys: Record<string, () => boolean | void> = {
   "?": () => $<HTMLDialogElement>("#keys")?.showModal(),
   "/": () => $<HTMLInputElement>("[data-filter],[data-log-filter],input[type=search]")?.focus(),

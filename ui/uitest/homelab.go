@@ -28,6 +28,8 @@ func Homelab() *World {
 	h.procedures()
 	h.history()
 	h.running()
+	h.waiting()
+	h.declared()
 	h.deliveries()
 	h.w.VarList = []schema.Resource[schema.VariableConfig]{
 		{ID: id("v1"), Name: "DASHY_ADMIN", Description: "first administrator of dashy", Updated: h.ago(40 * 24 * time.Hour), Config: schema.VariableConfig{Value: "matt"}},
@@ -135,7 +137,7 @@ func (h homelab) procedures() {
 		p, _ := json.Marshal(map[string]string{param: name})
 		return schema.EnabledExecution{Enabled: true, Execution: schema.Execution{Type: action, Params: p}}
 	}
-	pc.Stages = []schema.ProcedureStage{{Name: "Pull", Enabled: true, Executions: []schema.EnabledExecution{exec("PullRepo", "repo", "homelab")}}, {Name: "Deploy", Enabled: true}}
+	pc.Stages = []schema.ProcedureStage{{Name: "Pull", Enabled: true, Executions: []schema.EnabledExecution{exec("PullRepo", "repo", "homelab")}}, {Name: "Deploy", Enabled: true}, {Name: "Tidy", Enabled: true, Approval: true, Concurrency: 2, Executions: []schema.EnabledExecution{exec("BatchPullStack", "pattern", "book*, dashy"), exec("BatchDestroyStack", "pattern", "old-*")}}}
 	for _, s := range []string{"dashy", "bookstack", "tandoor", "homeassistant", "pinchflat", "dispatcharr"} {
 		pc.Stages[1].Executions = append(pc.Stages[1].Executions, exec("DeployStackIfChanged", "stack", s))
 	}

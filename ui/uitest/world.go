@@ -38,6 +38,13 @@ type World struct {
 	DelivList  []schema.Delivery
 	Chunks     []ui.Chunk
 	PlanAnswer ui.Plan
+	Others     map[string][]ui.Resource // of the kinds that have no list above
+	BuildList  []schema.BuildView
+	DeployList []schema.DeploymentView
+	SyncStates map[string]schema.SyncState // by id
+	Times      []schema.ScheduleView
+	AlertList  []schema.Alert // newest first
+	Outbox     []schema.AlertDelivery
 	NoUser     bool // nobody has been set up yet
 
 	Calls []Call // what was asked for, in order
@@ -55,7 +62,7 @@ type Call struct {
 
 // Deps returns what ui.New takes.
 func (w *World) Deps() ui.Deps {
-	return ui.Deps{Resources: w, History: w, Feed: w, Actor: w, Editor: w, Joiner: w, Gate: w, Version: "0.1.0", Instance: "home"}
+	return ui.Deps{Resources: w, History: w, Feed: w, Actor: w, Editor: w, Catalog: w, Standing: w, Alerts: alerts{w}, Joiner: w, Gate: w, Version: "0.1.0", Instance: "home"}
 }
 
 // Change changes the world and says so.
@@ -233,6 +240,12 @@ func (w *World) Start(_ context.Context, _ schema.Actor, action string, params j
 // Cancel implements ui.Actor.
 func (w *World) Cancel(_ context.Context, _ schema.Actor, run string) error {
 	w.call("cancel", run, "")
+	return nil
+}
+
+// Approve implements ui.Actor.
+func (w *World) Approve(_ context.Context, _ schema.Actor, run, stage string) error {
+	w.call("approve", run, stage)
 	return nil
 }
 
