@@ -57,7 +57,7 @@ func layers() []layer {
 		{"core/monitor", with("core/store", "core/resource"), tests, "it speaks schema's changes only"},
 		{"core/alert", with("core/store", "core/resource"), tests, "it speaks schema's changes only"},
 		{"core/update", []string{"schema"}, tests, "it compares digests, whoever asks"},
-		{"core/execution", append(doors, "mask", "core/script", "core/sync", "core/alert", "core/monitor"), tests, "actions are plain functions over runs and resources"},
+		{"core/execution", append(doors, "mask", "core/script", "core/sync", "core/alert", "core/monitor"), append([]string{"git/gittest"}, tests...), "actions are plain functions over runs and resources"},
 		{"e2e", []string{"..."}, nil, "it meets the whole program as its users do"},
 	}
 }
