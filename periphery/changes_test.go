@@ -13,9 +13,9 @@ import (
 	"berth/schema"
 )
 
-// Each kind of input changed singly is a deploy that says why; nothing changed is
-// recorded as that; not to know is a failure.
-func TestIfChanged(t *testing.T) {
+// Row 4: each kind of input changed singly is a deploy that says why; nothing
+// changed is recorded as that; not to know is a failure.
+func TestRow04DeployIfChanged(t *testing.T) {
 	s := newStack(t)
 	s.a.useKey()
 	dockertest.BuildImage(t, s.engine, "berthtest/moved", "x", rig.Behaviour{})
@@ -100,7 +100,7 @@ func (s *stack) unknown() {
 	if err := os.Remove(s.a.cfg.AgeKeys[0]); err != nil {
 		t.Fatal(err)
 	}
-	s.fails(schema.NotFound, "db.sops.env")
+	s.fails(schema.Denied, "db.sops.env", "add recipient")
 	_ = os.Remove(s.dir("db.sops.env"))
 	s.a.end()
 	s.a.cfg.Engine = "unix:///nonexistent/docker.sock"
@@ -108,15 +108,21 @@ func (s *stack) unknown() {
 	s.fails(schema.Unavailable, "/nonexistent/docker.sock")
 }
 
-func TestIfChangedFromGit(t *testing.T) {
+// Row 4: also a git host that is down, or refuses, is a failure.
+func TestRow04DeployIfChangedFromGit(t *testing.T) {
 	s := newStack(t)
-	forge := gittest.New(t)
+	const token = "kanarienvogel-04"
+	forge := gittest.New(t, gittest.Config{Username: "ada", Password: token, SSHAddr: "-"})
 	repo := forge.Repo("team/app")
 	repo.Commit(map[string]string{
 		"compose.yaml": "services: { web: { image: 'berthtest/app:1', volumes: [ './data:/data' ] } }\n", "data/app.conf": "1", "README": "1",
 	}, "one")
 	host, _, _ := strings.Cut(strings.TrimPrefix(repo.URL(), "http://"), "/")
-	s.req.Source = &schema.GitSource{Provider: host, Repo: "team/app", Branch: "main"}
+	s.req.Source = &schema.GitSource{Provider: host, Account: "ada", Repo: "team/app", Branch: "main"}
+	access := func(token string) {
+		s.git = []schema.AccountToken{{AccountRef: schema.AccountRef{Provider: host, Account: "ada"}, Token: token, HTTP: true}}
+	}
+	access(token)
 	s.req.IfChanged = true
 	s.up()
 	write(t, s.dir("data", "written-by-the-container"), "rows")
@@ -128,11 +134,14 @@ func TestIfChangedFromGit(t *testing.T) {
 	if resp := s.up(); resp.Decision.Reason != "data/app.conf changed" || len(resp.Recreated) != 1 {
 		t.Errorf("%+v", resp)
 	}
+	access("revoked")
+	s.fails(schema.Denied, host, "ada")
+	access(token)
 	if err := os.RemoveAll(repo.Dir()); err != nil {
 		t.Fatal(err)
 	}
 	s.fails(schema.NotFound, strings.TrimSuffix(repo.URL(), ".git"))
-	s.req.Source.Provider = "127.0.0.1:1"
+	s.req.Source.Provider, s.req.Source.Account = "127.0.0.1:1", ""
 	s.fails(schema.Unavailable, "127.0.0.1:1")
 }
 

@@ -244,8 +244,8 @@ func (y *yard) id(name string) string {
 	return c.ID
 }
 
-// TestUnmanagedSurvives is behaviour.md §9.1 row 14.
-func TestUnmanagedSurvives(t *testing.T) {
+// Row 14: software that Berth does not manage is left alone.
+func TestRow14UnmanagedSurvives(t *testing.T) {
 	y := newYard(t)
 	dockertest.BuildImage(t, y.engine, "kasm/app", "1", rig.Behaviour{})
 	y.network("kasm_net", ofProject("kasm"))

@@ -36,8 +36,9 @@ func TestContentsInBerth(t *testing.T) {
 	s.fails(schema.Invalid, "has no source")
 }
 
-// With secrets in them neither the compose file nor the environment is written.
-func TestSecretsStayInMemory(t *testing.T) {
+// Row 32: with secrets in them neither the compose file nor the environment is
+// written.
+func TestRow32SecretsStayInMemory(t *testing.T) {
 	const secret = "kanarienvogel-18"
 	s := newStack(t)
 	s.vars["DB_PW"] = schema.VariableValue{Value: secret, Secret: true}

@@ -2,7 +2,6 @@ package periphery_test
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -250,43 +249,6 @@ func (s *stack) ids() map[string]string {
 		out[c.Name] = c.ID
 	}
 	return out
-}
-
-func TestSops(t *testing.T) {
-	s := newStack(t)
-	s.onHost(map[string]string{"compose.yaml": shows("DB_USER", "DB_PASS", "EXTRA")})
-	s.a.copy("secrets/testdata/app.sops.env", s.dir(".sops.env"))
-	s.fails(schema.Denied, ".sops.env", "add recipient age1")
-	s.a.useKey() // counts without a restart
-	s.req.Config.PreDeploy.Command = "sops-decrypt.sh"
-	resp := s.up()
-	if len(resp.Warnings) != 1 || !strings.Contains(resp.Warnings[0], "`DB_PASS` in .env: ") || strings.Contains(resp.Warnings[0], "with\"") {
-		t.Errorf("warnings = %q", resp.Warnings) // of the $ in the value
-	}
-	const secret = "p@ss word"
-	if got := s.log("web"); !strings.Contains(got, "DB_USER=app\n") || !strings.Contains(got, "DB_PASS="+secret) {
-		t.Error(got)
-	}
-	s.req.Config.Environment = "EXTRA = more\n"
-	s.up()
-	if got := s.log("web"); !strings.Contains(got, "DB_USER=app\n") || !strings.Contains(got, "EXTRA=more") {
-		t.Error(got)
-	}
-	leak := filepath.Join(t.TempDir(), "leak")
-	write(t, leak, secret+"$with\"quotes'and=eq")
-	s.req.Config.PreDeploy.Command = schema.FileText("/usr/local/bin/sops-decrypt.sh && echo ran > ran\ncat " + leak)
-	id, _, problem := s.try()
-	if problem != nil || read(t, s.dir("ran")) != "ran\n" {
-		t.Fatalf("%+v %q", problem, read(t, s.dir("ran")))
-	}
-	if text := s.text(id); strings.Contains(text, secret) || !strings.Contains(text, "decrypted .sops.env in memory") || !strings.Contains(text, "<DB_PASS>") {
-		t.Error(text)
-	}
-	noSecret(t, s.a.cfg.Data, secret)
-	if err := os.Chmod(s.a.cfg.AgeKeys[0], 0o644); err != nil {
-		t.Fatal(err)
-	}
-	s.fails(schema.Denied, "chmod 600", s.a.cfg.AgeKeys[0])
 }
 
 func TestComposeWrapper(t *testing.T) {
