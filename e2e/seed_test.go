@@ -32,7 +32,7 @@ func TestSeed(t *testing.T) {
 		do   func(*testing.T, *homelab.Homelab)
 	}{
 		{"first push deploys all, live on the page", seedFirst},
-		{"one service of one stack", seedOneService},
+		{"Row05 one service of one stack", seedOneService},
 		{"a mounted config file", seedMountedFile},
 		{"nothing that matters", seedNothing},
 		{"if changed", seedIfChanged},

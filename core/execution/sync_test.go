@@ -123,7 +123,8 @@ func TestFailedParentSkipsItsDependentsOnly(t *testing.T) {
 	}
 }
 
-func TestDeletedStackIsTakenDownFirst(t *testing.T) {
+// Row 42: what is deleted with its server is taken down before.
+func TestRow42DeletedStackIsTakenDownFirst(t *testing.T) {
 	s := newStage(t)
 	repo := s.Forge.Repo("a/b")
 	files := compose("web", "rest")
