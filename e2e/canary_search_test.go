@@ -252,7 +252,7 @@ func canaryKept(t *testing.T, h *canaryWorld) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for seq := info.State.FirstSeq; seq <= info.State.LastSeq; seq++ {
+		for seq := max(1, info.State.FirstSeq); seq <= info.State.LastSeq; seq++ { // 0 when it is empty
 			m, err := s.GetMsg(ctx, seq)
 			if err != nil {
 				if strings.Contains(err.Error(), jetstream.ErrMsgNotFound.Error()) || strings.Contains(err.Error(), "not found") {
