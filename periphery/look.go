@@ -26,6 +26,9 @@ func (a *Agent) stackLook(ctx context.Context, command string, req schema.StackU
 	if want == nil {
 		return nil, "no container had been touched yet", nil
 	}
+	if _, err := a.deploy.Settle(ctx, want.Goal.Project, self()); err != nil {
+		return nil, "", err
+	}
 	deadline := time.Now().Add(soonWait)
 	var (
 		res   compose.Result

@@ -170,4 +170,54 @@ func (d *Deployer) Discard(ctx context.Context, ids []string) error {
 	return nil
 }
 
+// Settle puts right what is still kept in a project because whoever did it was
+// killed: where the successor runs, the one before is removed, else it comes back.
+// mine is the container in which the caller runs: it comes back in any case. Those
+// in except are left as they are.
+func (d *Deployer) Settle(ctx context.Context, project, mine string, except ...string) (said []string, err error) {
+	list, err := d.everyContainer(ctx, project)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range list {
+		if !kept(c) || slices.Contains(except, c.ID) {
+			continue
+		}
+		next, err := d.Successor(ctx, c.ID)
+		switch {
+		case schema.CodeOf(err) == schema.NotFound:
+		case err != nil:
+			return said, err
+		case next.State == "running" && c.ID != mine:
+			if _, err := d.engine.API().ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true}); err != nil {
+				return said, d.explain(ctx, err, "remove the container before")
+			}
+			said = append(said, fmt.Sprintf("the one before %s was removed", next.Name))
+			continue
+		}
+		if _, err := d.restore(ctx, c.ID); err != nil {
+			return said, err
+		}
+		said = append(said, base(docker.Container(c).Name)+" is the one before again")
+	}
+	return said, nil
+}
+
+// settled lists the containers of a plan's project, after Settle where that is
+// needed.
+func (d *Deployer) settled(ctx context.Context, p *Plan, j *job) ([]container.Summary, error) {
+	list, err := d.everyContainer(ctx, p.project.Name)
+	if err != nil || !slices.ContainsFunc(list, func(c container.Summary) bool { return kept(c) && !slices.Contains(p.keep, c.ID) }) {
+		return slices.DeleteFunc(list, kept), err
+	}
+	said, err := d.Settle(ctx, p.project.Name, "", p.keep...)
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range said {
+		j.warn("an earlier deploy was interrupted: %s", text)
+	}
+	return d.containers(ctx, p.project.Name)
+}
+
 func base(name string) string { return strings.TrimSuffix(name, suffixKept) }

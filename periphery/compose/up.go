@@ -47,7 +47,7 @@ func (d *Deployer) Up(ctx context.Context, p *Plan, emit Emit) (Result, error) {
 
 func (d *Deployer) up(ctx context.Context, p *Plan, j *job, r *Result) error {
 	looked := time.Now()
-	before, err := d.containers(ctx, p.project.Name)
+	before, err := d.settled(ctx, p, j)
 	if err != nil {
 		return err
 	}
@@ -109,6 +109,11 @@ func (s Spec) goesDown() string {
 // containers lists the project's containers, without those of `docker compose run`
 // and those that are kept.
 func (d *Deployer) containers(ctx context.Context, project string) ([]container.Summary, error) {
+	list, err := d.everyContainer(ctx, project)
+	return slices.DeleteFunc(list, kept), err
+}
+
+func (d *Deployer) everyContainer(ctx context.Context, project string) ([]container.Summary, error) {
 	res, err := d.engine.API().ContainerList(ctx, client.ContainerListOptions{
 		All:     true,
 		Filters: client.Filters{}.Add("label", api.ProjectLabel+"="+project, api.OneoffLabel+"=False"),
@@ -116,7 +121,7 @@ func (d *Deployer) containers(ctx context.Context, project string) ([]container.
 	if err != nil {
 		return nil, d.explain(ctx, err, "list containers of project "+project)
 	}
-	return slices.DeleteFunc(res.Items, kept), nil
+	return res.Items, nil
 }
 
 // heal puts right what a deploy left behind that was killed or canceled while it
