@@ -141,9 +141,9 @@ func (e *Engine) takeBack(ctx context.Context, r Replacement, created *Container
 		return note, err
 	})
 	if err != nil {
-		return schema.Wrap(code, cause, "%s\nand it could not be rolled back: %s", schema.SafeText(cause), schema.SafeText(err))
+		return schema.Errorf(code, "%s\nand it could not be rolled back: %s", schema.SafeText(cause), schema.SafeText(err))
 	}
-	return schema.Wrap(code, cause, "%s\nrolled back: %s", strings.TrimSpace(schema.SafeText(cause)), note)
+	return schema.Errorf(code, "%s\nrolled back: %s", strings.TrimSpace(schema.SafeText(cause)), note)
 }
 
 // giveUp ends the new container, brings the one before back as it was, and removes
@@ -207,7 +207,7 @@ func (e *Engine) Recover(ctx context.Context, deployment string) (string, error)
 			note, err = e.tidy(ctx, c)
 		}
 		if err != nil {
-			return strings.Join(said, "; "), schema.Wrap(schema.CodeOf(err), err, "finish what an earlier deploy was interrupted in: %s", schema.SafeText(err))
+			return strings.Join(said, "; "), schema.Wrap(schema.CodeOf(err), err, "finish what an earlier deploy was interrupted in")
 		}
 		if note != "" {
 			said = append(said, note)
