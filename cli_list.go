@@ -23,13 +23,17 @@ type item struct {
 		State    string `json:"state"`
 		Server   string `json:"server_name"`
 		Status   string `json:"status"`
-		Version  string `json:"version"`
+		Version  any    `json:"version"` // a text, or a build's three numbers
 		Repo     string `json:"repo"`
 		Branch   string `json:"branch"`
 		Hash     string `json:"cloned_hash"`
 		Deployed string `json:"deployed_hash"`
 		Stages   int    `json:"stages"`
 		LastRun  int64  `json:"last_run_at"`
+		Image    string `json:"image"`
+		Built    int64  `json:"last_built_at"`
+		Synced   int64  `json:"last_sync_ts"`
+		SyncHash string `json:"last_sync_hash"`
 	} `json:"info"`
 }
 
@@ -44,10 +48,16 @@ type kindTable struct {
 func kindTables() []kindTable {
 	return []kindTable{
 		{"servers", "ListServers", []string{"server", "sv"}, []string{"SERVER", "STATE", "VERSION"}, func(i item) []string {
-			return []string{i.Name, i.Info.State, i.Info.Version}
+			return []string{i.Name, i.Info.State, i.version()}
 		}},
 		{"stacks", "ListStacks", []string{"stack", "st"}, []string{"STACK", "STATE", "SERVER", "COMMIT"}, func(i item) []string {
 			return []string{i.Name, i.Info.State, i.Info.Server, i.Info.Deployed}
+		}},
+		{"deployments", "ListDeployments", []string{"deployment", "dp"}, []string{"DEPLOYMENT", "STATE", "SERVER", "IMAGE"}, func(i item) []string {
+			return []string{i.Name, i.Info.State, i.Info.Server, i.Info.Image}
+		}},
+		{"builds", "ListBuilds", []string{"build", "bd"}, []string{"BUILD", "STATE", "VERSION", "LAST BUILD"}, func(i item) []string {
+			return []string{i.Name, i.Info.State, i.version(), when(i.Info.Built)}
 		}},
 		{"repos", "ListRepos", []string{"repo", "rp"}, []string{"REPO", "STATE", "SERVER", "BRANCH", "COMMIT"}, func(i item) []string {
 			return []string{i.Name, i.Info.State, i.Info.Server, i.Info.Branch, i.Info.Hash}
@@ -55,14 +65,39 @@ func kindTables() []kindTable {
 		{"procedures", "ListProcedures", []string{"procedure", "pr"}, []string{"PROCEDURE", "STATE", "STAGES", "LAST RUN"}, func(i item) []string {
 			return []string{i.Name, i.Info.State, fmt.Sprint(i.Info.Stages), when(i.Info.LastRun)}
 		}},
+		{"actions", "ListActions", []string{"action", "ac"}, []string{"ACTION", "STATE", "LAST RUN"}, func(i item) []string {
+			return []string{i.Name, i.Info.State, when(i.Info.LastRun)}
+		}},
+		{"syncs", "ListResourceSyncs", []string{"sync", "rs"}, []string{"SYNC", "STATE", "BRANCH", "COMMIT", "LAST SYNC"}, func(i item) []string {
+			return []string{i.Name, i.Info.State, i.Info.Branch, i.Info.SyncHash, when(i.Info.Synced)}
+		}},
 	}
+}
+
+// version is a server's, or that of a build's newest image.
+func (i item) version() string {
+	v, numbers := i.Info.Version.(map[string]any)
+	if numbers {
+		return fmt.Sprintf("%v.%v.%v", v["major"], v["minor"], v["patch"])
+	}
+	text, _ := i.Info.Version.(string)
+	return text
+}
+
+// listNames are the kinds that can be listed, variables the last.
+func listNames() []string {
+	var out []string
+	for _, k := range kindTables() {
+		out = append(out, k.kind)
+	}
+	return append(out, "variables")
 }
 
 func (p *program) listCommand() *cobra.Command {
 	var tags []string
 	c := &cobra.Command{
-		Use: "list [servers|stacks|repos|procedures|variables]", Aliases: []string{"ls"}, Short: "List what is declared, and how it is",
-		Args: cobra.MaximumNArgs(1), ValidArgs: []string{"servers", "stacks", "repos", "procedures", "variables"},
+		Use: "list [" + strings.Join(listNames(), "|") + "]", Aliases: []string{"ls"}, Short: "List what is declared, and how it is",
+		Args: cobra.MaximumNArgs(1), ValidArgs: listNames(),
 		Example: "  berth list\n  berth list stacks --tag prod\n  berth list servers --json",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 1 && strings.HasPrefix(args[0], "var") {
@@ -80,7 +115,7 @@ func (p *program) listCommand() *cobra.Command {
 				}
 			}
 			if len(args) == 1 {
-				return schema.Errorf(schema.Invalid, "unknown kind %q: servers, stacks, repos, procedures or variables", args[0])
+				return schema.Errorf(schema.Invalid, "unknown kind %q: there are %s", args[0], strings.Join(listNames(), ", "))
 			}
 			return nil
 		},
