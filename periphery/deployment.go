@@ -218,7 +218,7 @@ func (d *oneUp) replace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	done := false
+	var done bool
 	d.resp.Decision, done = d.decide(before)
 	d.job.line("decision: %s: %s", d.resp.Decision.What, d.resp.Decision.Reason)
 	if done {

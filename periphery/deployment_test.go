@@ -35,7 +35,7 @@ func newOne(t *testing.T) *one {
 }
 
 // try deploys.
-func (o *one) try() (schema.DeploymentUpResp, *schema.Problem, string) {
+func (o *one) try() (schema.DeploymentUpResp, *schema.Problem) {
 	o.t.Helper()
 	o.ups++
 	id := fmt.Sprintf("one%d", o.ups)
@@ -51,13 +51,13 @@ func (o *one) try() (schema.DeploymentUpResp, *schema.Problem, string) {
 			o.req.Last = d
 		}
 	}
-	return resp, res.Problem, id
+	return resp, res.Problem
 }
 
 // up deploys, which must succeed as the decision says.
 func (o *one) up(what string, words ...string) schema.DeploymentUpResp {
 	o.t.Helper()
-	resp, problem, _ := o.try()
+	resp, problem := o.try()
 	if problem != nil {
 		o.t.Fatal(problem.Text)
 	}
@@ -75,7 +75,7 @@ func (o *one) up(what string, words ...string) schema.DeploymentUpResp {
 // fails deploys, which must not succeed.
 func (o *one) fails(code schema.Code, words ...string) {
 	o.t.Helper()
-	resp, problem, _ := o.try()
+	resp, problem := o.try()
 	if problem == nil {
 		o.t.Fatalf("it succeeded: %+v", resp)
 	}
@@ -89,9 +89,9 @@ func (o *one) fails(code schema.Code, words ...string) {
 	}
 }
 
-func (o *one) inspect(name string) container.InspectResponse {
+func (o *one) inspect() container.InspectResponse {
 	o.t.Helper()
-	res, err := o.engine.API().ContainerInspect(o.t.Context(), name, client.ContainerInspectOptions{})
+	res, err := o.engine.API().ContainerInspect(o.t.Context(), "web", client.ContainerInspectOptions{})
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestDeploymentDecides(t *testing.T) {
 	o.req.Config.Environment = "PASSWORD = [[PASSWORD]]\nCOST = \"5 $ `x`\""
 	first := o.up("deploy", "there was no container").Container
 	same(t, "containers", o.states(), "web running")
-	if env := o.inspect("web").Config.Env; !slices.Contains(env, "PASSWORD=s3cret-value") || !slices.Contains(env, "COST=5 $ `x`") {
+	if env := o.inspect().Config.Env; !slices.Contains(env, "PASSWORD=s3cret-value") || !slices.Contains(env, "COST=5 $ `x`") {
 		t.Errorf("%q", env)
 	}
 	if again := o.up("unchanged", "settings and secrets"); again.Container != first || again.Deployed != nil {
@@ -114,7 +114,7 @@ func TestDeploymentDecides(t *testing.T) {
 	}
 	o.set(func(c *core) { c.vars["PASSWORD"] = schema.VariableValue{Value: "another-value", Secret: true} })
 	second := o.up("deploy", "environment PASSWORD changed").Container
-	if second == first || !slices.Contains(o.inspect("web").Config.Env, "PASSWORD=another-value") {
+	if second == first || !slices.Contains(o.inspect().Config.Env, "PASSWORD=another-value") {
 		t.Error("not recreated with the new secret")
 	}
 	o.req.Image = "berthtest/app:2"
@@ -141,11 +141,11 @@ func TestDeploymentRollsBack(t *testing.T) {
 	o.set(func(c *core) { c.vars["TOKEN"] = schema.VariableValue{Value: "s3cret-value", Secret: true} })
 	o.req.Config.Environment, o.req.Config.Ports = "TOKEN=[[TOKEN]]", "127.0.0.1:18080:8080"
 	before := o.up("deploy").Container
-	started := o.inspect("web").State.StartedAt
+	started := o.inspect().State.StartedAt
 
 	o.req.Config.ExtraArgs = schema.StrList{"--pull missing", "--cap-add NOT_A_CAP"}
 	o.fails(schema.Failed, "create container web", "what ran before was not touched")
-	if in := o.inspect("web"); in.ID != before || in.State.StartedAt != started {
+	if in := o.inspect(); in.ID != before || in.State.StartedAt != started {
 		t.Error("it was touched")
 	}
 	o.req.Config.ExtraArgs = schema.StrList{"--pull missing"}
@@ -155,7 +155,7 @@ func TestDeploymentRollsBack(t *testing.T) {
 	o.req.Image = "berthtest/ill:1"
 	o.fails(schema.Failed, "is unhealthy", "rolled back", "web runs again")
 	same(t, "after an ill one", o.states(), "web running")
-	if o.inspect("web").ID != before {
+	if o.inspect().ID != before {
 		t.Error("another container")
 	}
 	o.req.Image = "127.0.0.1:1/nowhere:1"
@@ -209,8 +209,11 @@ func TestDeploymentVerbs(t *testing.T) {
 	}
 	o.up("deploy")
 	for _, step := range []struct{ verb, did, state string }{
-		{"stop", "stopped", "exited"}, {"start", "started", "running"}, {"pause", "paused", "paused"},
-		{"unpause", "unpaused", "running"}, {"restart", "restarted", "running"},
+		{"stop", "stopped", "exited"},
+		{"start", "started", "running"},
+		{"pause", "paused", "paused"},
+		{"unpause", "unpaused", "running"},
+		{"restart", "restarted", "running"},
 	} {
 		did, _ := o.done("deployment.do", do(step.verb))
 		same(t, step.verb, did, "container web "+step.did)

@@ -197,7 +197,7 @@ func (e *Engine) Recover(ctx context.Context, deployment string) (string, error)
 	}
 	var said []string
 	for _, c := range list {
-		note := ""
+		var note string
 		switch {
 		case strings.HasSuffix(c.Name, suffixNew):
 			note, err = e.recoverNew(ctx, c)

@@ -66,7 +66,7 @@ func (m *mortal) open() *docker.Client {
 		} else {
 			proxy.ServeHTTP(httptest.NewRecorder(), r)
 		}
-		m.atMostOne(r)
+		m.atMostOne(r) //nolint:contextcheck // the test's own
 		if dies {
 			panic(http.ErrAbortHandler)
 		}
@@ -135,8 +135,8 @@ func replace(t *testing.T, c *docker.Client, image string, before *single.Contai
 	return err
 }
 
-// clear removes every container.
-func clear(t *testing.T, c *docker.Client) {
+// empty removes every container.
+func empty(t *testing.T, c *docker.Client) {
 	t.Helper()
 	list, err := c.Containers(t.Context(), "")
 	if err != nil {
@@ -191,7 +191,7 @@ func TestKilledAtEachCall(t *testing.T) {
 // came to its end before.
 func killed(t *testing.T, m *mortal, name, start, image string) (over bool) {
 	t.Helper()
-	clear(t, m.engine)
+	empty(t, m.engine)
 	switch start {
 	case "ours":
 		if err := replace(t, m.engine, "berthtest/app:1", nil); err != nil {

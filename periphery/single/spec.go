@@ -254,13 +254,13 @@ func (t *translation) restart() error {
 
 func (t *translation) health() error {
 	h := t.f.health
-	any := t.f.healthCmd != "" || h.Interval != 0 || h.Timeout != 0 || h.StartPeriod != 0 || h.StartInterval != 0 || h.Retries != 0
+	set := t.f.healthCmd != "" || h.Interval != 0 || h.Timeout != 0 || h.StartPeriod != 0 || h.StartInterval != 0 || h.Retries != 0
 	switch {
-	case t.f.noHealth && any:
+	case t.f.noHealth && set:
 		return schema.Errorf(schema.Invalid, "extra_args: --no-healthcheck and --health-… exclude each other")
 	case t.f.noHealth:
 		t.config.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
-	case any:
+	case set:
 		if t.f.healthCmd != "" {
 			h.Test = []string{"CMD-SHELL", t.f.healthCmd}
 		}
