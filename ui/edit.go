@@ -15,9 +15,13 @@ import (
 
 // config reads the settings of a resource for the tab that shows them.
 func (s *Server) config(r *http.Request, kind, name string) (page.ConfigView, error) {
+	return s.configTab(r, kind, name, r.URL.Query().Get("tab"))
+}
+
+func (s *Server) configTab(r *http.Request, kind, name, tab string) (page.ConfigView, error) {
 	v := page.ConfigView{Kind: kind, Name: name, Saved: r.URL.Query().Get("saved") != ""}
 	var err error
-	switch r.URL.Query().Get("tab") {
+	switch tab {
 	case "toml":
 		v.AsText = true
 		v.TOML, err = s.Editor.TOML(r.Context(), kind, name)

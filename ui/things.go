@@ -58,7 +58,7 @@ func (s *Server) thing(kind string) viewFunc {
 				return page.View{}, err
 			}
 		}
-		if v.Config, err = s.config(r, kind, x.Name); err != nil {
+		if v.Config, err = s.configTab(r, kind, x.Name, v.Tab); err != nil {
 			return page.View{}, err
 		}
 		return s.special(ctx, v, x)

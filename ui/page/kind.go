@@ -77,6 +77,14 @@ type ThingView struct {
 	NoRuns      bool // nothing of the kind ever runs
 }
 
+// tabs are those of the page: what never runs has its settings only.
+func (v ThingView) tabs() []tab {
+	if v.NoRuns {
+		return plainTabs()[1:]
+	}
+	return plainTabs()
+}
+
 func (v ThingView) target() schema.Target {
 	return schema.Target{Kind: v.Kind, ID: v.ID, Name: v.Name}
 }

@@ -587,7 +587,7 @@ func thingPage(v ThingView, main Section) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = tabs(where(v.Kind, v.Name), plainTabs(), tabKey(v.Tab)).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = tabs(where(v.Kind, v.Name), v.tabs(), tabKey(v.Tab)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

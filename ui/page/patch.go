@@ -51,6 +51,9 @@ func (f FormField) posted(post url.Values) (value any, changed bool, err error) 
 		on := post.Get(f.ID) == "on"
 		return on, on != f.On, nil
 	case shapeNumber:
+		if text == "" && f.raw == nil {
+			return nil, false, nil
+		}
 		n, err := strconv.ParseFloat(text, 64)
 		if err != nil {
 			return nil, false, schema.Errorf(schema.Invalid, "%s: %q is not a number", f.Label, text)
@@ -111,8 +114,9 @@ func postedFields(fields []FormField, raw any, post url.Values) (any, bool, erro
 		if err != nil {
 			return nil, false, err
 		}
-		out[f.Name] = v
-		some = some || changed
+		if changed { // what was left out stays so
+			out[f.Name], some = v, true
+		}
 	}
 	return out, some, nil
 }

@@ -12,8 +12,8 @@ import (
 type SyncView struct {
 	ThingView
 	Settings schema.SyncConfig
-	State   schema.SyncState
-	Busy    *schema.Run // a run of it that goes on
+	State    schema.SyncState
+	Busy     *schema.Run // a run of it that goes on
 }
 
 // SyncMark returns the mark of a sync.

@@ -32,6 +32,11 @@ func pages() map[string]string {
 		"stacks": "/stacks", "stack": "/stacks/tandoor", "stack-config": "/stacks/tandoor?tab=config", "stack-toml": "/stacks/tandoor?tab=toml",
 		"repos": "/repos", "repo": "/repos/homelab", "procedures": "/procedures", "procedure": "/procedures/deploy-homelab",
 		"variables": "/variables", "webhooks": "/webhooks", "apply": "/apply", "destroy": "/do/DestroyStack?target=tandoor", "missing": "/stacks/nowhere", "more": "/more",
+		"run-approval": "/runs/1140", "syncs": "/syncs", "sync": "/syncs/fleet", "sync-failed": "/syncs/lab", "sync-config": "/syncs/fleet?tab=config",
+		"builds": "/builds", "build": "/builds/caddy", "build-config": "/builds/caddy?tab=config", "deployments": "/deployments", "deployment": "/deployments/proxy", "deployment-config": "/deployments/proxy?tab=config",
+		"actions": "/actions", "action": "/actions/tidy", "alerters": "/alerters", "alerter": "/alerters/phone", "alerter-config": "/alerters/phone?tab=config",
+		"builders": "/builders", "builder": "/builders/nexus-builder", "groups": "/groups", "group": "/groups/family", "variable": "/variables/DASHY_ADMIN?tab=config", "swarms": "/swarms",
+		"alerts": "/alerts", "schedules": "/schedules", "new": "/new/build", "procedure-config": "/procedures/deploy-homelab?tab=config",
 	}
 }
 
