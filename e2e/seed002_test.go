@@ -27,6 +27,7 @@ func TestSeed002(t *testing.T) {
 		{"a second sync does nothing", gitOpsAgain},
 		{"what the command line lists", gitOpsLists},
 		{"the custom image", gitOpsBuilds},
+		{"what the schedules run", gitOpsScheduled},
 		{"Row12 one push of settings and files", gitOpsPush},
 		{"Row13 one stack for three hosts", gitOpsTargets},
 		{"Row15 a deploy that is not healthy", gitOpsUnhealthy},
@@ -146,6 +147,16 @@ func gitOpsLists(t *testing.T, g *gitOps) {
 		}
 		return out
 	}
+	g.World.Until(minute, "all stacks run", func() bool {
+		var list []struct{ Info struct{ State string } }
+		err := g.API.Call(t.Context(), "read", "ListStacks", nil, &list)
+		for _, s := range list {
+			if s.Info.State != "running" {
+				return false
+			}
+		}
+		return err == nil
+	})
 	stacks := rows("km list stacks -a")
 	for stack, host := range stacksThere() {
 		if row := stacks[stack]; len(row) < 3 || row[0] != "running" || row[1] != host || !strings.HasPrefix(g.head, row[2]) {
@@ -185,9 +196,32 @@ func gitOpsBuilds(t *testing.T, g *gitOps) {
 	if r.State != "succeeded" || r.Commit != g.head || !strings.Contains(r.Note, "latest") {
 		t.Errorf("the build:\n%s", g.Tree(t, r, ""))
 	}
+	if out := g.km(t, "km list builds; km list syncs"); !strings.Contains(out, "periphery-custom  Ok     0.0.1") || !strings.Contains(out, theSync+"  Ok") {
+		t.Errorf("km lists\n%s", out)
+	}
 	image := g.Registry.Host(g.Servers["server04"].Engine.Gateway) + "/" + g.Registry.User + "/komodo-periphery-sops:latest"
 	if _, err := g.Servers["server04"].Engine.API().ImageInspect(t.Context(), image); err != nil {
 		t.Errorf("image %s: %v", image, err)
+	}
+	if digest := g.Registry.Digest(t, g.Registry.User+"/komodo-periphery-sops", "latest"); !strings.HasPrefix(digest, "sha256:") {
+		t.Errorf("the registry holds %q", digest)
+	}
+}
+
+// gitOpsScheduled runs by hand what else runs by night.
+func gitOpsScheduled(t *testing.T, g *gitOps) {
+	before := g.ids(t)
+	for _, name := range []string{"backup-core", "rebuild-periphery", "auto-update"} {
+		g.km(t, "km execute run-procedure "+name+" --yes")
+		if r := g.newest(t, "RunProcedure"); r.Target.Name != name || r.State != "succeeded" && r.State != "warning" {
+			t.Errorf("%s:\n%s", name, g.Tree(t, r, ""))
+		}
+	}
+	if r := g.newest(t, "BackupCoreDatabase"); r.State != "succeeded" || r.Decision == nil || r.Decision.What != "backup" {
+		t.Errorf("the backup:\n%s", g.Tree(t, r, ""))
+	}
+	if diff := cmp.Diff(before, g.ids(t)); diff != "" {
+		t.Errorf("containers (-before +after):\n%s", diff)
 	}
 }
 

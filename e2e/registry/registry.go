@@ -126,6 +126,20 @@ func (r *Registry) Push(t testing.TB, image, tag string, program []byte, text st
 	return digest.String()
 }
 
+// Digest is that of the image name:tag in the registry; no such image ends the test.
+func (r *Registry) Digest(t testing.TB, image, tag string) string {
+	t.Helper()
+	ref, err := name.NewTag(r.Host("127.0.0.1")+"/"+image+":"+tag, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := remote.Head(ref, remote.WithContext(t.Context()), remote.WithAuth(&authn.Basic{Username: r.User, Password: r.Password}))
+	if err != nil {
+		t.Fatalf("look up %s: %v", ref, err)
+	}
+	return d.Digest.String()
+}
+
 func build(program []byte, text string, args []string) (v1.Image, error) {
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
