@@ -26,8 +26,9 @@ func (c *core) openSyncs(ctx context.Context) error {
 	c.syncs = sync.New(sync.Config{
 		Dir: filepath.Join(c.cfg.Data, "core", "repos"), Files: filepath.Join(c.cfg.Data, "syncs"), Git: c.git, Registry: c.registry,
 		Syncs: c.kinds.syncs, Repos: c.kinds.repos, States: states, Secrets: world, Fleet: world, Alerts: c.alerts, Runs: world,
-		Poll: c.cfg.Poll, Now: time.Now, Log: c.cfg.Log,
+		Poll: c.cfg.Poll, Recipients: c.recipients, Now: time.Now, Log: c.cfg.Log,
 	})
+	c.kinds.stacks.Vet(c.vetStack)
 	states.Watch(func(ch store.Change[schema.SyncState]) {
 		c.changes.announce(schema.Change{Topic: "resource_sync", ID: ch.Doc.Key})
 	})
@@ -39,6 +40,28 @@ func (c *core) openSyncs(ctx context.Context) error {
 func (c *core) runSyncs(ctx context.Context) error {
 	defer c.git.Close()
 	return c.syncs.Run(ctx)
+}
+
+// recipients are the age recipients of a server's agent.
+func (c *core) recipients(server string) []string {
+	if st := c.monitor.Server(server).Status; st != nil {
+		return st.Recipients
+	}
+	return nil
+}
+
+// vetStack refuses settings of a stack whose compose files are not where they say.
+// A save does not depend on the git host: what cannot be looked at is said in the
+// log, and again by the deploy.
+func (c *core) vetStack(ctx context.Context, was *schema.StackConfig, now schema.StackConfig) error {
+	if !sync.SourceChanged(was, now) {
+		return nil
+	}
+	warning, err := c.syncs.CheckStack(ctx, now)
+	if warning != "" {
+		c.cfg.Log.Warn("a stack is saved unseen", "repo", now.Repo, "linked_repo", now.LinkedRepo, "reason", warning)
+	}
+	return err
 }
 
 // syncWorld is core as syncs see it.

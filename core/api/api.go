@@ -38,6 +38,8 @@ type Deps struct {
 	EngineList func(ctx context.Context, server string, req schema.EngineListReq) (schema.EngineListResp, error)
 	// Refresh looks up again what a stack's sources stand at; may be nil.
 	Refresh func(ctx context.Context, stack string) error
+	// CheckPlan adds what is found in sources to a plan of resources; may be nil.
+	CheckPlan func(ctx context.Context, p *resource.Plan) error
 	// Maintenance is what is done to core itself.
 	Maintenance Maintenance
 

@@ -35,7 +35,7 @@ func (a *API) applyRows() []Row {
 			name: "PlanResources", own: true, doc: "Say what applying TOML files would change; mistakes are named with file, line and key.",
 			needs: access.IsAdmin, example: map[string]any{"files": files},
 		}, func(ctx context.Context, p planFiles) (Plan, error) {
-			plan, err := a.deps.Kinds.Plan(ctx, p.Files)
+			plan, err := a.plan(ctx, p.Files)
 			return digested(plan), err
 		}),
 		Write(spec{
@@ -45,8 +45,17 @@ func (a *API) applyRows() []Row {
 	}...)
 }
 
+// plan plans files, and looks whether their sources are there.
+func (a *API) plan(ctx context.Context, files []resource.File) (resource.Plan, error) {
+	plan, err := a.deps.Kinds.Plan(ctx, files)
+	if err == nil && a.deps.CheckPlan != nil {
+		err = a.deps.CheckPlan(ctx, &plan)
+	}
+	return plan, err
+}
+
 func (a *API) apply(ctx context.Context, p applyFiles) (Plan, error) {
-	plan, err := a.deps.Kinds.Plan(ctx, p.Files)
+	plan, err := a.plan(ctx, p.Files)
 	if err != nil {
 		return Plan{}, err
 	}

@@ -79,10 +79,14 @@ func (k *Kind[C]) Show(_ context.Context, key string) (json.RawMessage, error) {
 
 // Create makes a resource of the default settings and those given.
 func (k *Kind[C]) Create(ctx context.Context, name string, config []byte) (json.RawMessage, error) {
-	return k.change(ctx, func() (schema.Resource[C], error) {
+	build := func() (schema.Resource[C], error) {
 		r := schema.Resource[C]{ID: schema.NewID(), Name: name, Tags: []string{}, Config: k.def()}
 		return r, k.merge(&r, k.started(config))
-	})
+	}
+	if err := k.vetted(ctx, "", build); err != nil {
+		return nil, err
+	}
+	return k.change(ctx, build)
 }
 
 // started adds to the settings of a new resource what it starts with.
@@ -106,7 +110,11 @@ func (k *Kind[C]) started(config []byte) []byte {
 
 // Update sets the settings that patch names.
 func (k *Kind[C]) Update(ctx context.Context, key string, patch []byte) (json.RawMessage, error) {
-	return k.edit(ctx, key, func(r *schema.Resource[C]) error { return k.merge(r, patch) })
+	merge := func(r *schema.Resource[C]) error { return k.merge(r, patch) }
+	if err := k.vetted(ctx, key, k.edited(ctx, key, merge)); err != nil {
+		return nil, err
+	}
+	return k.edit(ctx, key, merge)
 }
 
 // Describe changes description, template and tags.
@@ -165,7 +173,12 @@ func (k *Kind[C]) drop(ctx context.Context, r schema.Resource[C]) error {
 
 // edit changes a stored resource.
 func (k *Kind[C]) edit(ctx context.Context, key string, f func(*schema.Resource[C]) error) (json.RawMessage, error) {
-	return k.change(ctx, func() (schema.Resource[C], error) {
+	return k.change(ctx, k.edited(ctx, key, f))
+}
+
+// edited makes the resource as it will be.
+func (k *Kind[C]) edited(ctx context.Context, key string, f func(*schema.Resource[C]) error) func() (schema.Resource[C], error) {
+	return func() (schema.Resource[C], error) {
 		r, err := k.Get(ctx, key)
 		if err != nil {
 			return r, err
@@ -174,7 +187,7 @@ func (k *Kind[C]) edit(ctx context.Context, key string, f func(*schema.Resource[
 			return r, err
 		}
 		return r, f(&r)
-	})
+	}
 }
 
 // change saves what build returns, under the registry's lock.

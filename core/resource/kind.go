@@ -19,6 +19,7 @@ type Kind[C any] struct {
 	rule  schema.NameRule
 	flat  bool
 	start map[string]string
+	vet   func(ctx context.Context, was *C, now C) error // nil for none
 
 	fields   []schema.Field
 	settings []setting // none of a union

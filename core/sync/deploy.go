@@ -146,6 +146,12 @@ func (d *decider) one(ctx context.Context, c resource.Change, config any) (schem
 		x.What, x.Reason = whatUnchanged, cmp.Or(x.Reason, "none of its settings changed and it is "+cmp.Or(st.State, "unknown"))
 	}
 	d.afterParents(c, &x)
+	if x.What == whatDeploy && isStack {
+		if text := f.undecryptable(x.Server); text != "" {
+			f.fail("%s", text)
+			d.plan.Issues = append(d.plan.Issues, schema.SyncIssue{File: c.File, Line: c.Line, Key: "stack." + c.Name, Text: text, Warning: true})
+		}
+	}
 	if x.Pending() {
 		d.going[c.Kind+"/"+c.ID] = true
 		if online, known := d.online(x.Server, st); known && !online {

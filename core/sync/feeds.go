@@ -109,7 +109,7 @@ func (f *files) missing() error {
 		}
 		if !ok && f.config.PreDeploy.Command == "" && f.inRepo() {
 			f.absent = true
-			f.fail("%s is not in %s at commit %.8s: correct run_directory and file_paths, or add the file", name, f.deploy.Repo, f.deploy.Commit)
+			f.fail("%s is not in %s at commit %.8s: %s: correct run_directory and file_paths, or add the file", name, f.deploy.Repo, f.deploy.Commit, f.instead(name))
 			return nil
 		}
 	}

@@ -54,9 +54,12 @@ type Config struct {
 	Fleet    Fleet
 	Alerts   Alerts
 	Runs     Runs
-	Poll     time.Duration // DefaultPoll when 0; below 0 never
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Recipients are the age recipients that a server can decrypt for, by its id; none
+	// when its agent has not told. May be nil.
+	Recipients func(server string) []string
+	Poll       time.Duration // DefaultPoll when 0; below 0 never
+	Now        func() time.Time
+	Log        *slog.Logger
 }
 
 // Syncer plans syncs and keeps what is pending.
