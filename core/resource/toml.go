@@ -65,14 +65,6 @@ type document struct {
 	root *spot
 }
 
-// kindNames are the kinds a file may declare, whether they are built or not.
-func kindNames() []string {
-	return []string{
-		"server", "swarm", "stack", "deployment", "build", "repo", "procedure", "action",
-		"builder", "alerter", "resource_sync", "user_group", "variable",
-	}
-}
-
 // parse reads a file and finds its resources. Issues are of the file as a whole;
 // what is in a table is decoded by its kind.
 func (g *Registry) parse(f File) ([]entry, []Issue) {
@@ -83,7 +75,7 @@ func (g *Registry) parse(f File) ([]entry, []Issue) {
 	var entries []entry
 	var issues []Issue
 	known := map[string]bool{}
-	for _, kind := range kindNames() {
+	for _, kind := range g.names() {
 		plural := kind + "s"
 		known[kind], known[plural] = true, true
 		_, one := doc.tree[kind]
@@ -104,14 +96,14 @@ func (g *Registry) parse(f File) ([]entry, []Issue) {
 	for _, table := range sortedKeys(doc.tree) {
 		if !known[table] {
 			hint := ""
-			if near := schema.Nearest(table, kindNames()); near != "" {
+			if near := schema.Nearest(table, g.names()); near != "" {
 				hint = ": did you mean [[" + near + "]]?"
 			}
 			issues = append(issues, Issue{File: f.Name, Line: doc.lineOf(table), Key: bare(table), Text: "unknown table, ignored" + hint, Warning: true})
 		}
 	}
 	entries, bad := spread(entries)
-	return g.supported(entries, append(issues, bad...))
+	return entries, append(issues, bad...)
 }
 
 // tables returns the entries of [[table]].
@@ -134,25 +126,6 @@ func (d *document) tables(kind, table string) (entries []entry, issues []Issue) 
 		entries = append(entries, entry{doc: d, kind: kind, path: path, tree: tree})
 	}
 	return entries, issues
-}
-
-// supported leaves out what is not built yet, with a warning each. What every
-// resource has is looked at all the same.
-func (g *Registry) supported(entries []entry, issues []Issue) ([]entry, []Issue) {
-	var out []entry
-	for _, e := range entries {
-		if g.kind(e.kind) != nil {
-			out = append(out, e)
-			continue
-		}
-		name, ok := e.tree["name"].(string)
-		if !ok {
-			issues = append(issues, e.issue("name", "is missing", false))
-			continue
-		}
-		issues = append(issues, e.issue("", fmt.Sprintf("resources of kind %s are not supported yet: %q is skipped", e.kind, name), true))
-	}
-	return out, issues
 }
 
 func parseDocument(f File) (*document, *Issue) {
