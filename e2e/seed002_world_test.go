@@ -230,9 +230,7 @@ func (g *gitOps) push(t *testing.T, c gittest.Change) wire.Run {
 	t.Helper()
 	before := g.head
 	g.head = g.repo.Change(c)
-	for name, text := range c.Files {
-		g.files[name] = text
-	}
+	maps.Copy(g.files, c.Files)
 	d, err := forge.GitHub.Push(forge.Push{
 		Owner: "mohitsharma44", Repo: "homeops", URL: g.Git.URL(), Before: before, After: g.head, Message: c.Message, Login: "mohitsharma44",
 	})
