@@ -32,6 +32,8 @@ type Options struct {
 	// Pin lists accepted SHA-256 digests (hex) of the server's public key. With a
 	// pin no certificate authority is asked. Two allow a rotation.
 	Pin []string
+	// Pins, if set, is asked at every connection instead of Pin.
+	Pins func() []string
 	// Name shows in the server's list of connections.
 	Name string
 	// Metadata of the agent's service: host name, version.

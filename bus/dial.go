@@ -121,7 +121,7 @@ func endpoint(opts *nats.Options, o Options) error {
 		opts.Servers = append(opts.Servers, u.String())
 	}
 	if secure {
-		opts.Secure, opts.TLSConfig = true, pinned(o.Pin)
+		opts.Secure, opts.TLSConfig = true, pinned(o)
 	}
 	if o.Proxy != "" {
 		p, err := url.Parse(o.Proxy)
@@ -165,9 +165,13 @@ func loopback(host string) bool {
 
 // pinned returns a TLS configuration that accepts only the pinned public keys,
 // or what the system trusts when there is no pin.
-func pinned(pins []string) *tls.Config {
+func pinned(o Options) *tls.Config {
+	pins := func() []string { return o.Pin }
+	if o.Pins != nil {
+		pins = o.Pins
+	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if len(pins) == 0 {
+	if len(pins()) == 0 {
 		return cfg
 	}
 	cfg.InsecureSkipVerify = true // the pin below takes the place of the chain
@@ -176,7 +180,7 @@ func pinned(pins []string) *tls.Config {
 			return errors.New("core presents no certificate")
 		}
 		got := SPKIPin(cs.PeerCertificates[0].RawSubjectPublicKeyInfo)
-		if !slices.Contains(pins, got) {
+		if !slices.Contains(pins(), got) {
 			return fmt.Errorf("core's key %s is not the pinned one", got)
 		}
 		return nil

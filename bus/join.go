@@ -90,16 +90,16 @@ func VerifyCore(ctx context.Context, c *Conn, core string) (schema.HelloResp, er
 	return resp, nil
 }
 
-// ServeHello answers VerifyCore of agents with core's seed. fn says what the
+// ServeHello answers VerifyCore of agents with the seed that core has now. fn says what the
 // agent is told about itself.
-func ServeHello(c *Conn, seed []byte, version string, fn func(ctx context.Context, agent string) (schema.Target, error)) error {
-	kp, err := nkeys.FromSeed(seed)
-	if err != nil {
-		return fmt.Errorf("read core's key: %w", err)
-	}
+func ServeHello(c *Conn, seed func() []byte, version string, fn func(ctx context.Context, agent string) (schema.Target, error)) error {
 	return Serve(c, schema.AskHello, func(ctx context.Context, agent string, req schema.HelloReq) (schema.HelloResp, error) {
 		if len(req.Nonce) != nonceBytes {
 			return schema.HelloResp{}, schema.Errorf(schema.Invalid, "hello: the nonce must have %d bytes", nonceBytes)
+		}
+		kp, err := nkeys.FromSeed(seed())
+		if err != nil {
+			return schema.HelloResp{}, fmt.Errorf("read core's key: %w", err)
 		}
 		sig, err := kp.Sign(helloText(agent, req.Nonce))
 		if err != nil {

@@ -200,7 +200,7 @@ func coreActions(d *execution.Deps) []run.Action {
 		{Name: "BackupCoreDatabase", Doc: "Write an encrypted backup of core into its folder of backups, and read it back.", Params: noParams{}, Body: d.BackupCore, Queue: coreQueue},
 		{Name: "ClearRepoCache", Doc: "Empty core's cache of repositories; it fills itself again.", Params: noParams{}, Body: d.ClearRepos, Queue: coreQueue},
 		{Name: "RotateAllServerKeys", Doc: "Have every agent that is online change its key; servers with auto_rotate_keys only.", Params: noParams{}, Body: d.RotateServerKeys, Queue: coreQueue},
-		{Name: "RotateCoreKeys", Doc: "Not in this version: core's own key stays.", Params: execution.RotateCoreParams{}, Body: d.RotateCoreKeys},
+		{Name: "RotateCoreKeys", Doc: "Give core itself new keys, which all agents learn first.", Params: execution.RotateCoreParams{}, Body: d.RotateCoreKeys},
 		{Name: "Sleep", Doc: "Wait.", Params: sleepParams{}, Body: sleep},
 	}
 }

@@ -118,6 +118,7 @@ type core struct {
 	api        *api.API
 	changes    *changes
 	tls        *identity
+	signer     signer
 	backups    *backup.Source
 }
 
@@ -133,6 +134,9 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer unlock()
+	if err := finishKeys(c.dir()); err != nil {
+		return err
+	}
 	if c.tls, err = openIdentity(filepath.Join(c.cfg.Data, "core"), cfg.CertFile, cfg.KeyFile, cfg.Log); err != nil {
 		return err
 	}
@@ -145,6 +149,9 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer c.hub.Close()
 	c.conn = c.hub.Conn()
+	if err := c.signer.load(c.dir(), c.hub.Seed()); err != nil {
+		return err
+	}
 	c.openBackup()
 	// What the parts below live on ends before the hub does.
 	parts, cancel := context.WithCancel(ctx)
@@ -344,7 +351,7 @@ func (c *core) answerAgents(ctx context.Context) error {
 	})
 	return errors.Join(
 		c.conn.OnStatus(c.monitor.Status),
-		bus.ServeHello(c.conn, c.hub.Seed(), c.cfg.Version, c.hello), //nolint:contextcheck // answers live as long as the connection
+		bus.ServeHello(c.conn, c.signer.Seed, c.cfg.Version, c.hello), //nolint:contextcheck // answers live as long as the connection
 		bus.Serve(c.conn, schema.AskPending, c.engine.Pending),
 		bus.Serve(c.conn, schema.AskBegin, c.engine.Begin),
 		bus.Serve(c.conn, schema.AskRenew, c.engine.Renew),

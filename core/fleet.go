@@ -46,7 +46,7 @@ func (c *core) joinToken(ctx context.Context, by, server string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	token := bus.NewJoinToken(target.ID, c.hub.PublicKey(), c.tls.pins())
+	token := bus.NewJoinToken(target.ID, c.signer.Public(), c.tls.pins())
 	if err := c.principals.NewToken(ctx, token, target.Name, by); err != nil {
 		return "", err
 	}

@@ -62,9 +62,31 @@ func (id *identity) make(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return schema.Wrap(schema.Invalid, err, "make data folder %s: %v", dir, err)
 	}
+	_, err := writeCertificate(id.certFile, id.keyFile)
+	return err
+}
+
+// renew serves the files as they are now.
+func (id *identity) renew() error {
+	if !id.own {
+		return nil
+	}
+	cert, err := tls.LoadX509KeyPair(id.certFile, id.keyFile)
+	if err != nil {
+		return schema.Wrap(schema.Failed, err, "read core's new TLS certificate: %v", err)
+	}
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	id.cert = &cert
+	return nil
+}
+
+// writeCertificate makes a certificate for this machine's names and addresses and
+// returns the pins of its key.
+func writeCertificate(certFile, keyFile string) (pins []string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return fmt.Errorf("make TLS key: %w", err)
+		return nil, fmt.Errorf("make TLS key: %w", err)
 	}
 	hostname, _ := os.Hostname() // only a name more
 	cert := &x509.Certificate{
@@ -83,15 +105,19 @@ func (id *identity) make(dir string) error {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
 	if err != nil {
-		return fmt.Errorf("make TLS certificate: %w", err)
+		return nil, fmt.Errorf("make TLS certificate: %w", err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("read TLS certificate: %w", err)
 	}
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return fmt.Errorf("encode TLS key: %w", err)
+		return nil, fmt.Errorf("encode TLS key: %w", err)
 	}
-	return errors.Join(
-		bus.WritePrivate(id.certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
-		bus.WritePrivate(id.keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})),
+	return []string{bus.SPKIPin(leaf.RawSubjectPublicKeyInfo)}, errors.Join(
+		bus.WritePrivate(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		bus.WritePrivate(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})),
 	)
 }
 
@@ -133,6 +159,8 @@ func (id *identity) config() *tls.Config {
 // pins are what agents are to expect of core's key. A given certificate is judged
 // by the authorities that the agent's machine trusts, so that it may be renewed.
 func (id *identity) pins() []string {
+	id.mu.Lock()
+	defer id.mu.Unlock()
 	if !id.own || id.cert == nil || id.cert.Leaf == nil {
 		return nil
 	}

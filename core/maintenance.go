@@ -61,6 +61,25 @@ func (m maintenance) Rotations(context.Context) ([]execution.Rotation, error) {
 	return out, nil
 }
 
+// MakeCoreKeys implements execution.Maintenance.
+func (m maintenance) MakeCoreKeys(context.Context) (execution.CoreKeys, error) {
+	keys, err := m.c.makeNext()
+	if err != nil {
+		return keys, err
+	}
+	servers, err := m.c.kinds.servers.All()
+	for _, s := range servers {
+		online, since := m.c.online(s.ID)
+		if s.Config.Enabled && (online || !since.IsZero()) { // one that nobody has joined knows no key
+			keys.Servers = append(keys.Servers, execution.CoreKeyServer{Server: s.Target("server"), Online: online})
+		}
+	}
+	return keys, err
+}
+
+// UseCoreKeys implements execution.Maintenance.
+func (m maintenance) UseCoreKeys(_ context.Context, key string) error { return m.c.useNext(key) }
+
 // ClearRepos implements execution.Maintenance. The folder is moved aside first:
 // who works in it ends with an error and begins anew, and a half removed
 // repository is never seen.

@@ -30,7 +30,7 @@ func (c *core) apiDeps() api.Deps {
 		EngineList: func(ctx context.Context, server string, req schema.EngineListReq) (schema.EngineListResp, error) {
 			return bus.Ask(ctx, c.conn, server, schema.EngineList, req)
 		},
-		Title: c.title(), Version: c.cfg.Version, URL: c.cfg.URL, PublicKey: c.hub.PublicKey(), Now: time.Now, Log: c.cfg.Log,
+		Title: c.title(), Version: c.cfg.Version, URL: c.cfg.URL, PublicKey: c.signer.Public(), Now: time.Now, Log: c.cfg.Log,
 	}
 }
 

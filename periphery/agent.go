@@ -82,6 +82,7 @@ type Agent struct {
 
 	loggedIn chan struct{} // anew
 	keying   sync.Mutex    // held while the key is changed
+	joining  sync.Mutex    // guards what is remembered of core's key
 
 	mu   sync.Mutex // guards what follows
 	hand map[string]inHand
@@ -108,6 +109,7 @@ type joined struct {
 	Name   string   `json:"name,omitempty"` // of the server, when it was last heard
 	Key    string   `json:"key"`            // core's public nkey
 	Pin    []string `json:"pin,omitempty"`
+	Next   *coreKey `json:"next,omitempty"` // the one that core is about to use
 	Token  string   `json:"token,omitempty"` // hash of the token it joined with
 }
 
@@ -267,7 +269,7 @@ func (a *Agent) connect(ctx context.Context) error {
 func (a *Agent) line(seed []byte) bus.Options {
 	hostname, _ := os.Hostname() // only a label
 	return bus.Options{
-		URL: a.join.Core, Seed: seed, Agent: a.join.Server, Pin: a.join.Pin, Name: "berth periphery " + hostname,
+		URL: a.join.Core, Seed: seed, Agent: a.join.Server, Pins: a.corePins, Name: "berth periphery " + hostname,
 		Metadata:  map[string]string{"host": hostname, "version": a.cfg.Version, "agent": a.join.Server},
 		InProcess: a.cfg.InProcess, AllowPlaintext: a.cfg.AllowPlaintext, Proxy: a.cfg.Proxy, Log: a.log,
 	}
@@ -321,7 +323,7 @@ func (a *Agent) verify(ctx context.Context) error {
 	var hello schema.HelloResp
 	for attempt := 1; ; attempt++ {
 		var err error
-		if hello, err = bus.VerifyCore(ctx, a.conn, a.join.Key); err == nil {
+		if hello, err = a.verifyCore(ctx, a.conn); err == nil {
 			break
 		}
 		if code := schema.CodeOf(err); code == schema.Denied || code == schema.Invalid {
@@ -336,13 +338,12 @@ func (a *Agent) verify(ctx context.Context) error {
 			return fmt.Errorf("keep the new key: %w", err)
 		}
 	}
+	a.joining.Lock()
 	a.join.Name = hello.Server.Name
-	data, err := json.MarshalIndent(a.join, "", "  ")
+	err := a.saveJoin()
+	a.joining.Unlock()
 	if err != nil {
-		return fmt.Errorf("encode join: %w", err)
-	}
-	if err := bus.WritePrivate(filepath.Join(a.cfg.Data, "core.json"), data); err != nil {
-		return fmt.Errorf("remember join: %w", err)
+		return err
 	}
 	a.log.Info("joined", "server", hello.Server.Name, "core", hello.Version)
 	if a.cfg.Ready != nil {

@@ -84,7 +84,7 @@ func (c *core) serve() {
 			c.t.Fatal(err)
 		}
 	}
-	check(bus.ServeHello(conn, c.seed, "test", func(context.Context, string) (schema.Target, error) {
+	check(bus.ServeHello(conn, func() []byte { return c.seed }, "test", func(context.Context, string) (schema.Target, error) {
 		return schema.Target{Kind: "server", ID: serverID, Name: "here"}, nil
 	}))
 	check(bus.Serve(conn, schema.AskPending, func(ctx context.Context, agent string, _ struct{}) (schema.PendingResp, error) {

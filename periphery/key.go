@@ -83,7 +83,7 @@ func (a *Agent) tryKey(ctx context.Context, seed []byte, public string) error {
 	if err := probe.Wait(ctx); err != nil {
 		return err
 	}
-	_, err = bus.VerifyCore(ctx, probe, a.join.Key)
+	_, err = a.verifyCore(ctx, probe)
 	return err
 }
 

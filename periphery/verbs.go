@@ -34,6 +34,7 @@ func (a *Agent) verbList() map[string]verb {
 		schema.ContainersDo.Name: on(schema.ContainersDo, a.containersDo, nil),
 		schema.EngineDelete.Name: on(schema.EngineDelete, a.engineDelete, nil),
 		schema.EnginePrune.Name:  on(schema.EnginePrune, a.enginePrune, nil),
+		schema.CoreKey.Name:      on(schema.CoreKey, a.learnCoreKey, nil),
 		schema.KeyRotate.Name:    on(schema.KeyRotate, a.rotateKey, nil),
 	}
 }

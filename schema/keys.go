@@ -14,6 +14,17 @@ var (
 	AskKeyKeep = Ask[KeyReq, struct{}]{Name: "key-keep"}
 )
 
+// CoreKey tells an agent which key core is about to use, or uses now.
+var CoreKey = Job[CoreKeyReq, struct{}]{Name: "core.key", Timeout: time.Minute, Repeatable: true}
+
+// CoreKeyReq is a key of core by its public half, and the pins of its TLS key: none
+// when that is not core's own.
+type CoreKeyReq struct {
+	Key string   `json:"key"`
+	Pin []string `json:"pin,omitempty"`
+	Now bool     `json:"now,omitempty"` // core uses it: the one before is forgotten
+}
+
 // KeyReq names a key of the agent that asks by its public half.
 type KeyReq struct {
 	NKey string `json:"nkey"`

@@ -65,7 +65,7 @@ func TestWebsocketThroughCoresPort(t *testing.T) {
 	drops := make(chan error, 1)
 	o.OnDisconnect = func(err error) { drops <- err }
 	c := b.Dial(t, o)
-	if err := bus.ServeHello(b.Core, b.Hub.Seed(), "1", func(context.Context, string) (schema.Target, error) { return schema.Target{Name: "lxc"}, nil }); err != nil {
+	if err := bus.ServeHello(b.Core, b.Hub.Seed, "1", func(context.Context, string) (schema.Target, error) { return schema.Target{Name: "lxc"}, nil }); err != nil {
 		t.Fatal(err)
 	}
 	hello, err := bus.VerifyCore(t.Context(), c, b.Hub.PublicKey())

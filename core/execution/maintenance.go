@@ -18,6 +18,10 @@ type Maintenance interface {
 	ClearRepos(ctx context.Context) (repos int, bytes int64, err error)
 	// Rotations says of every server whether its agent is to change its key.
 	Rotations(ctx context.Context) ([]Rotation, error)
+	// MakeCoreKeys makes the keys that core is to prove itself by from now on.
+	MakeCoreKeys(ctx context.Context) (CoreKeys, error)
+	// UseCoreKeys puts them in use.
+	UseCoreKeys(ctx context.Context, key string) error
 }
 
 // Backup is a backup that was written and read back.

@@ -22,11 +22,6 @@ type Rotation struct {
 	Wanted bool `json:"wanted,omitempty"`
 }
 
-// RotateCoreParams are the parameters of RotateCoreKeys.
-type RotateCoreParams struct {
-	Force bool `json:"force,omitempty" doc:"Although a server is offline."`
-}
-
 // rotateWait is how long a server that was online may take to begin.
 const rotateWait = 2 * time.Minute
 
@@ -120,13 +115,6 @@ func (t *rotated) err() error {
 		return nil
 	}
 	return schema.Errorf(schema.Failed, "%d of %d servers keep the key they have: %s", len(t.wrong), len(t.wrong)+len(t.done), strings.Join(t.wrong, "; "))
-}
-
-// RotateCoreKeys refuses: there is no time yet in which agents trust both keys, and
-// without one they would be locked out.
-func (d *Deps) RotateCoreKeys(context.Context, *run.Run) (run.Outcome, error) {
-	return run.Outcome{}, schema.Errorf(schema.Unsupported, "core's own key is not changed by this version, with or without force: agents would not "+
-		"know the new one and be locked out. If it has leaked, set core up with a new data folder and join every server anew (berth server join-token NAME)")
 }
 
 // Rotate is the plan of one server.
