@@ -51,7 +51,8 @@ file_paths = [
 ]
 `
 
-func TestCommitWritesBackWhatChanged(t *testing.T) {
+// Row 43: what was changed by hand goes back to its file, as a commit.
+func TestRow43CommitWritesBackWhatChanged(t *testing.T) {
 	w := synctest.New(t)
 	repo := w.Forge.Repo("a/b")
 	repo.Commit(map[string]string{"dir/r.toml": written, "dir/other.toml": "[[server]]\nname = \"three\"\n", "README.md": "x"}, "all")
