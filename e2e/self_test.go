@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/moby/moby/client"
@@ -252,6 +254,40 @@ func TestRow1SelfDeployCore(t *testing.T) {
 func TestRow1SelfDeployBoth(t *testing.T) {
 	w := newItself(t, true, true)
 	selfDeploys(t, w, "config", "hand over", "pull", "up", "health", "answer")
+	t.Run("what finishes it is killed", func(t *testing.T) { w.Use(t); selfKilled(t, w) })
+}
+
+// selfKilled kills what finishes a deploy when the containers before have been
+// replaced: they come back, and the deploy is tried again.
+func selfKilled(t *testing.T, w *itself) {
+	w.declare("berth:test-2", "health_timeout = 30", "")
+	var u wire.Update
+	if err := w.API.Call(t.Context(), "execute", "DeployStack", wire.Params{"stack": "berth"}, &u); err != nil {
+		t.Fatal(err)
+	}
+	w.Until(minute, "a container is kept", func() bool {
+		return slices.ContainsFunc(slices.Collect(maps.Keys(w.Containers(world.Nexus, "berth"))), func(name string) bool { return strings.HasSuffix(name, ".berth-old") })
+	})
+	list, err := w.engine.Labelled(t.Context(), "berth.finish", "")
+	for id := range list {
+		c, ierr := w.engine.API().ContainerInspect(t.Context(), id, client.ContainerInspectOptions{})
+		if ierr != nil || c.Container.State.Pid == 0 {
+			t.Fatalf("what finishes it does not run: %v", ierr)
+		}
+		err = syscall.Kill(c.Container.State.Pid, syscall.SIGKILL)
+	}
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%d finish it: %v", len(list), err)
+	}
+	r, err := w.API.AwaitRun(w.Context(2*minute), u.ID.OID, wire.Run.Terminal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Steps) != 2 || r.Steps[0].State != "failed" || !strings.Contains(r.Steps[0].Problem.Text, "rolled back to the image before") {
+		t.Errorf("the steps are %+v", r.Steps)
+	}
+	r.Steps = r.Steps[1:]
+	w.is(t, r, "succeeded", "berth:test-2")
 }
 
 // TestRow2SelfLast deploys all stacks at once: the one that contains core begins

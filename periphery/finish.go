@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,7 +24,7 @@ import (
 func twinOf(d *deployment, g guard, program string) docker.Twin {
 	id := d.job.cmd.ID
 	return docker.Twin{
-		Of: g.Agent, Name: "berth-finish-" + id[max(0, len(id)-12):], Path: program, Args: finishVerb(),
+		Of: g.Agent, Name: "berth-finish-" + id[max(0, len(id)-12):], Path: program, Args: finishVerb(d.a.handFile(id, "begun")),
 		Labels: map[string]string{labelFinish: id, labelAgent: d.a.join.Server, docker.LabelRun: d.job.cmd.Run},
 		Folder: d.a.cfg.Data, Online: d.req.Config.PostDeploy.Command != "",
 	}
@@ -30,14 +32,23 @@ func twinOf(d *deployment, g guard, program string) docker.Twin {
 
 // Finish does what an agent hands over on in: it brings a deploy to its end that
 // replaces the agent's own container, or back to what was before, and leaves word
-// of it in the agent's data folder. It is the program of a container of its own.
-func Finish(ctx context.Context, in io.Reader, log *slog.Logger) error {
-	var t task
-	if err := json.NewDecoder(in).Decode(&t); err != nil {
-		return schema.Wrap(schema.Invalid, err, "read what is to be finished: this verb is for agents that replace themselves")
+// of it in the agent's data folder. It is the program of a container of its own. In
+// note it notes that it has begun: when it finds that, it was killed meanwhile, and
+// brings back what was before.
+func Finish(ctx context.Context, in io.Reader, note string, log *slog.Logger) error {
+	if b, err := loadJSON[begun](note); err == nil {
+		return undo(ctx, b, log)
 	}
-	a, err := opened(t, log)
+	t, err := hear(ctx, in)
 	if err != nil {
+		return err
+	}
+	b := &begun{Data: t.Data, Engine: t.Engine, Version: t.Version, Server: t.Server, Command: t.Command.ID, Keep: t.Guard.ids()}
+	a, err := opened(b, log)
+	if err != nil {
+		return err
+	}
+	if err := keepJSON(note, b); err != nil {
 		return err
 	}
 	defer a.close()
@@ -65,8 +76,50 @@ func Finish(ctx context.Context, in io.Reader, log *slog.Logger) error {
 	return keepJSON(a.handFile(t.Command.ID, "verdict"), v)
 }
 
+// hearTime is how long the agent has to say what is to be done.
+const hearTime = 30 * time.Second
+
+// hear reads what is to be done.
+func hear(ctx context.Context, in io.Reader) (task, error) {
+	var t task
+	heard := make(chan error, 1)
+	go func() { heard <- json.NewDecoder(in).Decode(&t) }() // ends with in, or with the process
+	select {
+	case err := <-heard:
+		return t, schema.Wrap(schema.Invalid, err, "read what is to be finished: this verb is for agents that replace themselves")
+	case <-time.After(hearTime):
+		return task{}, schema.Errorf(schema.Expired, "nobody says what is to be finished: this verb is for agents that replace themselves")
+	case <-ctx.Done():
+		return task{}, ctx.Err()
+	}
+}
+
+// undo brings back what was there before a deploy in which this was killed, unless
+// it had come to its end.
+func undo(ctx context.Context, b *begun, log *slog.Logger) error {
+	a, err := opened(b, log)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	path := a.handFile(b.Command, "verdict")
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	said, err := a.deploy.Restore(ctx, b.Keep)
+	if schema.CodeOf(err) == schema.NotFound { // those before had been let go of
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	log.Info("killed before the deploy was finished: it is rolled back", "done", said)
+	return keepJSON(path, verdict{Problem: schema.ProblemOf(schema.Errorf(schema.Interrupted,
+		"what finished the deploy was killed before its end: rolled back to the image before: %s", strings.Join(said, ", ")))})
+}
+
 // opened is as much of the agent as a deploy needs that has all it must know.
-func opened(t task, log *slog.Logger) (*Agent, error) {
+func opened(t *begun, log *slog.Logger) (*Agent, error) {
 	a := &Agent{cfg: Config{Data: t.Data, Engine: t.Engine, Version: t.Version, Log: log}, log: log, started: time.Now(), git: git.New(log)}
 	a.join.Server = t.Server
 	var err error

@@ -36,7 +36,7 @@ const (
 )
 
 // finishVerb are the arguments of the program that finishes a deploy.
-func finishVerb() []string { return []string{"periphery", "finish"} }
+func finishVerb(note string) []string { return []string{"periphery", "finish", "--note", note} }
 
 // task is what the one who finishes a deploy is told. It holds secrets and is
 // never written down.
@@ -71,6 +71,17 @@ type handover struct {
 	First     int            `json:"first"`     // index of its first entry in the output
 	Started   int64          `json:"started"`   // unix ms
 	Phases    []schema.Phase `json:"phases"`    // before
+}
+
+// begun is what the one who finishes a deploy notes when it begins: when it is
+// killed and started again, it brings back what was there before.
+type begun struct {
+	Data    string   `json:"data"`
+	Engine  string   `json:"engine"`
+	Version string   `json:"version"`
+	Server  string   `json:"server"`
+	Command string   `json:"command"`
+	Keep    []string `json:"keep"`
 }
 
 // verdict is what became of it; masked.
@@ -265,6 +276,7 @@ func (a *Agent) forgetHandover(ctx context.Context, command string) {
 		return
 	}
 	_ = os.Remove(a.handFile(command, "verdict")) // cleanHandovers takes what is left
+	_ = os.Remove(a.handFile(command, "begun"))
 	_ = os.Remove(a.handFile(command, "handover"))
 	_ = os.Remove(filepath.Join(a.cfg.Data, "handover", lifeFile))
 }

@@ -24,6 +24,10 @@ type Twin struct {
 	Online bool   // it needs a network
 }
 
+// twinRetries is how often it is started again when it ends badly, without anybody
+// who talks to it.
+const twinRetries = 3
+
 // Twin creates and starts a container; it waits for what give tells it on standard
 // input, which is kept nowhere. Conflict says that the folder is on no volume.
 func (c *Client) Twin(ctx context.Context, t Twin) (id string, give func(data []byte) error, err error) {
@@ -70,7 +74,8 @@ func (c *Client) Twin(ctx context.Context, t Twin) (id string, give func(data []
 // twinHost is what the container may do: as much as the other one.
 func (c *Client) twinHost(t Twin, own *container.HostConfig) *container.HostConfig {
 	h := &container.HostConfig{
-		VolumesFrom: []string{t.Of}, Tmpfs: own.Tmpfs, NetworkMode: own.NetworkMode, RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
+		VolumesFrom: []string{t.Of}, Tmpfs: own.Tmpfs, NetworkMode: own.NetworkMode,
+		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyOnFailure, MaximumRetryCount: twinRetries},
 		Privileged: own.Privileged, CapAdd: own.CapAdd, CapDrop: own.CapDrop, GroupAdd: own.GroupAdd, SecurityOpt: own.SecurityOpt,
 		UsernsMode: own.UsernsMode, ExtraHosts: own.ExtraHosts, DNS: own.DNS, Runtime: own.Runtime,
 	}
