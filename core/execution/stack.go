@@ -179,7 +179,7 @@ func (d *Deps) up(ctx context.Context, r *run.Run, server schema.Target, req sch
 // error it returns tells of both.
 func (d *Deps) rollBack(ctx context.Context, r *run.Run, server schema.Target, req schema.StackUpReq, failure error) error {
 	tell := func(format string, args ...any) error {
-		return schema.Wrap(schema.CodeOf(failure), failure, "%s; %s", schema.SafeText(failure), fmt.Sprintf(format, args...))
+		return schema.Errorf(schema.CodeOf(failure), "%s; %s", schema.SafeText(failure), fmt.Sprintf(format, args...))
 	}
 	source := req.Source
 	if req.Repo != nil {
