@@ -109,7 +109,7 @@ type joined struct {
 	Name   string   `json:"name,omitempty"` // of the server, when it was last heard
 	Key    string   `json:"key"`            // core's public nkey
 	Pin    []string `json:"pin,omitempty"`
-	Next   *coreKey `json:"next,omitempty"` // the one that core is about to use
+	Next   *coreKey `json:"next,omitempty"`  // the one that core is about to use
 	Token  string   `json:"token,omitempty"` // hash of the token it joined with
 }
 

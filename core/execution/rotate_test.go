@@ -1,7 +1,6 @@
 package execution
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -38,13 +37,6 @@ func TestRow58WhoseKeyIsRotated(t *testing.T) {
 	}
 	res.took("broken", schema.Errorf(schema.Expired, "no answer"))
 	if err := res.err(); schema.SafeText(err) != "1 of 2 servers keep the key they have: broken: no answer" {
-		t.Error(err)
-	}
-}
-
-func TestCoresKeyIsNotRotated(t *testing.T) {
-	_, err := (&Deps{}).RotateCoreKeys(context.Background(), nil)
-	if schema.CodeOf(err) != schema.Unsupported {
 		t.Error(err)
 	}
 }
