@@ -143,7 +143,34 @@ health_timeout = 20
 	if c.Decision == nil || c.Decision.What != "roll back" {
 		t.Errorf("decision: %+v", c.Decision)
 	}
-	g.push(t, gittest.Change{Message: "No filer", Delete: []string{file}})
+	if n := strings.Count(c.Why(), "is unhealthy"); n != 1 {
+		t.Errorf("the reason is told %d times: %s", n, c.Why())
+	}
+	if r := g.push(t, gittest.Change{Message: "It works again", Files: map[string]string{dir + "compose.yaml": good}}); r.State != "succeeded" {
+		t.Errorf("and mended:\n%s", g.Tree(t, r, ""))
+	}
+}
+
+// gitOpsItself is row 39 of behaviour.md §9.5: the sync's own settings are changed
+// by git like any other, and count from the next run; and, with a real engine, that
+// what a deleted stack runs goes first.
+func gitOpsItself(t *testing.T, g *gitOps) {
+	const file, other = declared + "sync.toml", declared + "filer.toml"
+	before := g.files[file]
+	r := g.push(t, gittest.Change{Message: "Take down what is deleted", Files: map[string]string{file: before + "destroy_on_delete = true\n"}})
+	if r.State != "succeeded" {
+		t.Fatalf("the sync's own change:\n%s", g.Tree(t, r, ""))
+	}
+	r = g.push(t, gittest.Change{Message: "No filer", Delete: []string{other}})
+	if c := g.Children(t, r.ID)["filer"]; r.State != "succeeded" || c.Action != "DestroyStack" || c.State != "succeeded" {
+		t.Errorf("a deleted stack:\n%s", g.Tree(t, r, ""))
+	}
+	if left := g.Containers("seaweedfs", "filer"); len(left) != 0 || slices.Contains(g.names(t, "ListStacks"), "filer") {
+		t.Errorf("still there: %v, %v", left, g.names(t, "ListStacks"))
+	}
+	if r = g.push(t, gittest.Change{Message: "As before", Files: map[string]string{file: before}}); r.State != "succeeded" {
+		t.Errorf("back again:\n%s", g.Tree(t, r, ""))
+	}
 }
 
 // command is how the filer was started.

@@ -31,6 +31,7 @@ func TestSeed002(t *testing.T) {
 		{"Row12 one push of settings and files", gitOpsPush},
 		{"Row13 one stack for three hosts", gitOpsTargets},
 		{"Row15 a deploy that is not healthy", gitOpsUnhealthy},
+		{"Row39 the sync changes itself", gitOpsItself},
 		{"a removed file removes what it declared", gitOpsRemoves},
 		{"Row38 the sync survives itself", gitOpsSurvives},
 		{"Row14 what is not managed survives", gitOpsForeign},
