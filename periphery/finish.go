@@ -83,7 +83,7 @@ const hearTime = 30 * time.Second
 func hear(ctx context.Context, in io.Reader) (task, error) {
 	var t task
 	heard := make(chan error, 1)
-	go func() { heard <- json.NewDecoder(in).Decode(&t) }() // ends with in, or with the process
+	go func() { heard <- json.NewDecoder(in).Decode(&t) }() //nolint:musttag // written by the same program; ends with in, or with the process
 	select {
 	case err := <-heard:
 		return t, schema.Wrap(schema.Invalid, err, "read what is to be finished: this verb is for agents that replace themselves")

@@ -141,7 +141,7 @@ func (d *deployment) handOver(ctx context.Context, g guard) error {
 	record := d.a.handFile(d.job.cmd.ID, "handover")
 	if err = keepJSON(record, h); err == nil {
 		var data []byte
-		if data, err = json.Marshal(d.task(ctx, g)); err == nil {
+		if data, err = json.Marshal(d.task(ctx, g)); err == nil { //nolint:musttag // read by the same program
 			d.job.handed.Store(true)
 			err = give(data)
 		}
@@ -150,7 +150,7 @@ func (d *deployment) handOver(ctx context.Context, g guard) error {
 		d.job.handed.Store(false)
 		return errors.Join(err, d.a.engine.Discard(context.WithoutCancel(ctx), h.Container), os.Remove(record))
 	}
-	v, err := d.a.awaitVerdict(d.job.life, d.job.cmd.ID, h)
+	v, err := d.a.awaitVerdict(d.job.life, d.job.cmd.ID, h) //nolint:contextcheck // what was handed over cannot be canceled
 	if err != nil {
 		return err
 	}
@@ -192,12 +192,9 @@ func (a *Agent) awaitVerdict(life context.Context, command string, h handover) (
 		}
 		if time.Since(looked) > handLook {
 			looked = time.Now()
-			c, err := a.engine.Inspect(life, h.Container)
-			if schema.CodeOf(err) == schema.NotFound || err == nil && (c.State == "exited" || c.State == "dead") {
-				if v, err := loadJSON[verdict](a.handFile(command, "verdict")); err == nil {
-					return v, nil
-				}
-				return nil, schema.Errorf(schema.Interrupted, "the container that was to finish the deploy ended without a word")
+			if a.hasEnded(life, h.Container) {
+				v, err := loadJSON[verdict](a.handFile(command, "verdict"))
+				return v, schema.Wrap(schema.Interrupted, err, "the container that was to finish the deploy ended without a word")
 			}
 		}
 		a.showLife(life)
@@ -205,6 +202,12 @@ func (a *Agent) awaitVerdict(life context.Context, command string, h handover) (
 			return nil, err
 		}
 	}
+}
+
+// hasEnded reports whether a container is known to have ended.
+func (a *Agent) hasEnded(ctx context.Context, id string) bool {
+	c, err := a.engine.Inspect(ctx, id)
+	return schema.CodeOf(err) == schema.NotFound || err == nil && (c.State == "exited" || c.State == "dead")
 }
 
 // showLife notes that this agent hears from core, if it does.

@@ -21,7 +21,7 @@ type Job struct {
 	out  *output
 	kept *keptStack // answers instead of core, if set
 
-	life   context.Context // the agent's //nolint:containedctx // see handOver
+	life   context.Context //nolint:containedctx // the agent's, see handOver
 	began  time.Time
 	handed atomic.Bool   // over: its output goes on elsewhere
 	hidden []hiddenValue // that the masker knows; changed by one goroutine only

@@ -59,17 +59,8 @@ func (d *deployment) guarded(ctx context.Context, plan *compose.Plan) (guard, er
 	if own == "" && d.req.Core == "" {
 		return g, nil
 	}
-	if was := d.spec.DeployedProject; was != "" {
-		list, err := d.a.engine.Containers(ctx, was)
-		if err != nil {
-			return g, err
-		}
-		for _, c := range list {
-			if c.ID == own || c.ID == d.req.Core {
-				return g, schema.Errorf(schema.Conflict, "stack %q runs as project %q and would be taken down to become %q, but container %s of it is one that Berth itself runs in: "+
-					"set project_name = %q, or rename the project by hand on the server", d.req.Name, was, plan.Project(), c.Name, was)
-			}
-		}
+	if err := d.notMoved(ctx, own, plan); err != nil {
+		return g, err
 	}
 	list, err := d.a.engine.Containers(ctx, plan.Project())
 	if err != nil {
@@ -95,4 +86,24 @@ func (d *deployment) guarded(ctx context.Context, plan *compose.Plan) (guard, er
 		}
 	}
 	return g, nil
+}
+
+// notMoved refuses to take down a project that Berth itself runs in, because the
+// stack's project has another name now.
+func (d *deployment) notMoved(ctx context.Context, own string, plan *compose.Plan) error {
+	was := d.spec.DeployedProject
+	if was == "" {
+		return nil
+	}
+	list, err := d.a.engine.Containers(ctx, was)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if c.ID == own || c.ID == d.req.Core {
+			return schema.Errorf(schema.Conflict, "stack %q runs as project %q and would be taken down to become %q, but container %s of it is one that Berth itself runs in: "+
+				"set project_name = %q, or rename the project by hand on the server", d.req.Name, was, plan.Project(), c.Name, was)
+		}
+	}
+	return nil
 }

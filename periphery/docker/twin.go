@@ -76,7 +76,7 @@ func (c *Client) twinHost(t Twin, own *container.HostConfig) *container.HostConf
 	h := &container.HostConfig{
 		VolumesFrom: []string{t.Of}, Tmpfs: own.Tmpfs, NetworkMode: own.NetworkMode,
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyOnFailure, MaximumRetryCount: twinRetries},
-		Privileged: own.Privileged, CapAdd: own.CapAdd, CapDrop: own.CapDrop, GroupAdd: own.GroupAdd, SecurityOpt: own.SecurityOpt,
+		Privileged:    own.Privileged, CapAdd: own.CapAdd, CapDrop: own.CapDrop, GroupAdd: own.GroupAdd, SecurityOpt: own.SecurityOpt,
 		UsernsMode: own.UsernsMode, ExtraHosts: own.ExtraHosts, DNS: own.DNS, Runtime: own.Runtime,
 	}
 	if strings.HasPrefix(c.host, "unix:") && !t.Online {
