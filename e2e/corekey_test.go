@@ -21,7 +21,7 @@ func TestCoreKeys(t *testing.T) {
 	known := func(server string) remembered {
 		t.Helper()
 		var r remembered
-		b, err := os.ReadFile(filepath.Join(w.Servers[server].Data, "core.json"))
+		b, err := os.ReadFile(filepath.Join(w.Servers[server].Data, "periphery", "core.json"))
 		if err == nil {
 			err = json.Unmarshal(b, &r)
 		}
@@ -31,7 +31,7 @@ func TestCoreKeys(t *testing.T) {
 		return r
 	}
 	before := known(world.Nexus)
-	if out, code := w.Berth("execute", "rotate-core-keys"); code != 0 {
+	if out, code := w.Berth("execute", "rotate-core-keys", "--yes"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	after := known(world.Nexus)
@@ -47,7 +47,7 @@ func TestCoreKeys(t *testing.T) {
 
 	w.Servers[world.LXC].Agent.Kill()
 	w.AwaitServer(world.LXC, "NotOk")
-	out, code := w.Berth("execute", "rotate-core-keys")
+	out, code := w.Berth("execute", "rotate-core-keys", "--yes")
 	if code == 0 || !strings.Contains(out, world.LXC+" is offline") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
