@@ -234,8 +234,8 @@ func selfDeploys(t *testing.T, w *itself, wantPhases ...string) {
 	w.is(t, w.deploy(t, "DeployStackIfChanged"), "succeeded", "berth:test-1")
 }
 
-// TestRow1SelfDeployAgent deploys the stack that the agent's own container is of.
-func TestRow1SelfDeployAgent(t *testing.T) {
+// TestRow01SelfDeployAgent deploys the stack that the agent's own container is of.
+func TestRow01SelfDeployAgent(t *testing.T) {
 	w := newItself(t, true, false)
 	selfDeploys(t, w, "config", "hand over", "pull", "up", "health", "answer")
 	// An agent that runs, and that core never hears of.
@@ -243,15 +243,15 @@ func TestRow1SelfDeployAgent(t *testing.T) {
 	w.is(t, w.deploy(t, "DeployStack"), "failed", "berth:test-1", "have not answered within 10s", "rolled back to the image before")
 }
 
-// TestRow1SelfDeployCore deploys the stack that core's container is of, by an agent
+// TestRow01SelfDeployCore deploys the stack that core's container is of, by an agent
 // that is a service of the host.
-func TestRow1SelfDeployCore(t *testing.T) {
+func TestRow01SelfDeployCore(t *testing.T) {
 	w := newItself(t, false, true)
 	selfDeploys(t, w, "config", "pull", "up", "health", "answer")
 }
 
-// TestRow1SelfDeployBoth deploys the stack that has core and agent.
-func TestRow1SelfDeployBoth(t *testing.T) {
+// TestRow01SelfDeployBoth deploys the stack that has core and agent.
+func TestRow01SelfDeployBoth(t *testing.T) {
 	w := newItself(t, true, true)
 	selfDeploys(t, w, "config", "hand over", "pull", "up", "health", "answer")
 	t.Run("what finishes it is killed", func(t *testing.T) { w.Use(t); selfKilled(t, w) })
@@ -290,9 +290,9 @@ func selfKilled(t *testing.T, w *itself) {
 	w.is(t, r, "succeeded", "berth:test-2")
 }
 
-// TestRow2SelfLast deploys all stacks at once: the one that contains core begins
+// TestRow02SelfLast deploys all stacks at once: the one that contains core begins
 // when all others have ended, and none is lost.
-func TestRow2SelfLast(t *testing.T) {
+func TestRow02SelfLast(t *testing.T) {
 	w := newItself(t, false, true)
 	w.declare("berth:test-2", "health_timeout = 30", "")
 	var toml strings.Builder
