@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	keep     = 5 * time.Minute // an answer
+	keep     = 30 * time.Second // an answer: one pass over everything asks once per image
 	perHost  = 4               // questions at once
 	timeout  = 20 * time.Second
 	restless = 15 * time.Minute // pause of a registry that has had enough and does not say how long
