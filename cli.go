@@ -112,7 +112,7 @@ Exit codes: 0 done · 1 failed · 2 wrong input · 3 not allowed · 4 not found
 		root.AddCommand(c)
 	}
 	for _, c := range []*cobra.Command{
-		p.loginCommand(), p.applyCommand(), p.planCommand(), p.listCommand(), p.deployCommand(), p.runCommand(), p.runsCommand(),
+		p.loginCommand(), p.applyCommand(), p.planCommand(), p.syncCommand(), p.listCommand(), p.deployCommand(), p.runCommand(), p.runsCommand(),
 		p.serverCommand(), p.executeCommand(), p.keyCommand(), p.operatorCommand(), p.hooksCommand(), p.backupCommand(), p.exportCommand(),
 	} {
 		c.GroupID = "use"

@@ -37,7 +37,10 @@ func (p *program) serverCommand() *cobra.Command {
 	}
 	list := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List the servers", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return p.list(c.Context(), kindTables()[0], nil, false) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := p.list(c.Context(), kindTables()[0], listFlags{}, false)
+			return err
+		},
 	}
 	var yes bool
 	revoke := &cobra.Command{

@@ -55,19 +55,6 @@ one. Executions are watched until they end.`,
 	return c
 }
 
-// requests completes the name of a request.
-func (p *program) requests(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	var rows []offered
-	if len(args) > 0 || p.call(c.Context(), api.GroupRead, "ListRequests", nil, &rows) != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var out []string
-	for _, r := range rows {
-		out = append(out, cobra.CompletionWithDesc(kebab(r.Name), r.Doc))
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp
-}
-
 // typed is what was typed after `execute`.
 type typed struct {
 	request           string
@@ -123,11 +110,19 @@ func (p *program) parseFlag(in *typed, arg string, rest []string) ([]string, err
 		in.help = true
 		return rest, nil
 	}
+	if long := shortFlag(in.request, name); long != "" {
+		name = long
+		if given = given || isSwitch(name); given && value == "" {
+			value = "true"
+		}
+	}
 	if !given && len(rest) > 0 && !isFlag(rest[0]) {
 		value, rest, given = rest[0], rest[1:], true
 	}
-	if known, err := p.client.take(name, value); known {
-		return rest, err
+	if name != "alerters" && !isSwitch(name) {
+		if known, err := p.client.take(name, value); known {
+			return rest, err
+		}
 	}
 	if !given {
 		value = "true"
@@ -136,6 +131,9 @@ func (p *program) parseFlag(in *typed, arg string, rest []string) ([]string, err
 	in.named[name] = append(in.named[name], value)
 	return rest, nil
 }
+
+// isSwitch reports whether km writes a parameter without a value.
+func isSwitch(name string) bool { return name == "skip_auto_update" || name == "force" }
 
 // take reads the flags that every client verb has.
 func (f *clientFlags) take(name, value string) (bool, error) {
@@ -153,19 +151,29 @@ func (f *clientFlags) take(name, value string) (bool, error) {
 	return true, nil
 }
 
-// aliases of km's for executions.
+// executionAlias returns the execution that km's short name stands for.
 func executionAlias(name string) string {
-	switch name {
-	case "stack", "st":
-		return "deploy-stack"
-	case "procedure", "pr":
-		return "run-procedure"
-	case "clone":
-		return "clone-repo"
-	case "sync":
-		return "run-sync"
+	long, ok := map[string]string{
+		"stack": "deploy-stack", "st": "deploy-stack", "dp": "deploy", "deployment": "deploy", "build": "run-build", "bd": "run-build",
+		"clone": "clone-repo", "procedure": "run-procedure", "pr": "run-procedure", "action": "run-action", "ac": "run-action",
+		"sync": "run-sync", "sn": "run-sync", "commit": "commit-sync", "alert": "send-alert",
+		"backup": "backup-core-database", "backup-db": "backup-core-database", "backup-database": "backup-core-database",
+		"auto-update": "global-auto-update", "rotate-keys": "rotate-all-server-keys",
+	}[name]
+	if ok {
+		return long
 	}
 	return name
+}
+
+// shortFlag returns the parameter that km's one letter stands for after a request;
+// "" when it stands for none.
+func shortFlag(request, letter string) string {
+	return map[string]string{
+		"send-alert -l": "level", "send-alert -d": "details", "send-alert -a": "alerters",
+		"cancel-procedure -u": "update_id", "cancel-action -u": "update_id",
+		"global-auto-update -s": "skip_auto_update", "rotate-core-keys -f": "force", "run-stack-service -e": "env",
+	}[executionAlias(request)+" -"+letter]
 }
 
 // kebab turns DeployStack into deploy-stack.
@@ -218,7 +226,7 @@ func (p *program) perform(ctx context.Context, r offered, params map[string]any,
 	if err := p.call(ctx, r.Group, r.Name, params, &raw); err != nil {
 		return err
 	}
-	if r.Group == api.GroupExecute {
+	if r.Group != api.GroupRead { // some writes start a run too
 		started, err := updates(raw)
 		if err != nil {
 			return err
@@ -257,109 +265,6 @@ func findRequest(rows []offered, name string) (offered, error) {
 		return offered{}, schema.Errorf(schema.Invalid, "unknown request %q: did you mean %s?", name, near)
 	}
 	return offered{}, schema.Errorf(schema.Invalid, "unknown request %q: `berth execute` lists all", name)
-}
-
-// bind makes the parameters of what was typed.
-func bind(r offered, in typed) (map[string]any, error) {
-	out := map[string]any{}
-	for name, values := range in.named {
-		at := slices.IndexFunc(r.Params, func(q api.Param) bool { return q.Name == name || slices.Contains(q.Aliases, name) })
-		if at < 0 {
-			return nil, schema.Errorf(schema.Invalid, "%s has no parameter --%s", kebab(r.Name), strings.ReplaceAll(name, "_", "-"))
-		}
-		v, err := convert(r.Params[at], values)
-		if err != nil {
-			return nil, err
-		}
-		out[r.Params[at].Name] = v
-	}
-	left, err := bindArgs(r, in.args, out)
-	if err != nil {
-		return nil, err
-	}
-	if len(left) > 0 {
-		return nil, schema.Errorf(schema.Invalid, "%s: too many arguments: %s", kebab(r.Name), strings.Join(left, " "))
-	}
-	for _, q := range r.Params {
-		if q.Required && out[q.Name] == nil {
-			return nil, schema.Errorf(schema.Invalid, "%s: %s is missing: %s", kebab(r.Name), q.Name, usage(r))
-		}
-	}
-	return out, nil
-}
-
-// inOrder lists the parameters as arguments fill them: required ones first.
-func inOrder(r offered) []api.Param {
-	list := slices.Clone(r.Params)
-	slices.SortStableFunc(list, func(a, b api.Param) int {
-		switch {
-		case a.Required == b.Required:
-			return 0
-		case a.Required:
-			return -1
-		}
-		return 1
-	})
-	return list
-}
-
-// bindArgs fills what has no value yet with the arguments and returns those left.
-func bindArgs(r offered, args []string, out map[string]any) ([]string, error) {
-	for _, q := range inOrder(r) {
-		if out[q.Name] != nil || len(args) == 0 {
-			continue
-		}
-		n := 1
-		if q.Type == "array" {
-			n = len(args)
-		}
-		v, err := convert(q, args[:n])
-		if err != nil {
-			return nil, err
-		}
-		out[q.Name], args = v, args[n:]
-	}
-	return args, nil
-}
-
-// convert turns typed texts into the value of a parameter.
-func convert(q api.Param, values []string) (any, error) {
-	text := values[len(values)-1]
-	bad := func(want string) error {
-		return schema.Errorf(schema.Invalid, "%s %q: want %s", q.Name, text, want)
-	}
-	switch q.Type {
-	case "array":
-		return values, nil
-	case "integer":
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return nil, bad("a whole number")
-		}
-		return n, nil
-	case "number":
-		n, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			return nil, bad("a number")
-		}
-		return n, nil
-	case "boolean":
-		b, err := strconv.ParseBool(text)
-		if err != nil {
-			return nil, bad("true or false")
-		}
-		return b, nil
-	case "object", "any":
-		var v any
-		if json.Unmarshal([]byte(text), &v) != nil {
-			if q.Type == "any" {
-				return text, nil
-			}
-			return nil, bad(`JSON, like {"key": "value"}`)
-		}
-		return v, nil
-	}
-	return text, nil
 }
 
 func usage(r offered) string {

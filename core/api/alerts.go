@@ -81,3 +81,29 @@ func (a *API) listAlerts(_ context.Context, p alertQuery) (alertList, error) {
 	}
 	return out, nil
 }
+
+// alerterItem has the members of Komodo's list item.
+type alerterItem struct {
+	Enabled  bool   `json:"enabled"`
+	Endpoint string `json:"endpoint_type"`
+}
+
+func (a *API) alerterInfos(ctx context.Context) (map[string]info, error) {
+	k, err := a.deps.Kinds.Kind("alerter")
+	if err != nil {
+		return map[string]info{}, nil //nolint:nilerr // an installation without alerters has none
+	}
+	list, err := k.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]info, len(list))
+	for _, raw := range list {
+		var r schema.Resource[schema.AlerterConfig]
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return nil, err
+		}
+		out[r.ID] = info{item: alerterItem{r.Config.Enabled, r.Config.Endpoint.Type}}
+	}
+	return out, nil
+}

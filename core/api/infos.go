@@ -29,6 +29,8 @@ func (a *API) infos(kind string) infoOf {
 		return a.syncInfos
 	case "builder":
 		return a.builderInfos
+	case "alerter":
+		return a.alerterInfos
 	}
 	return func(context.Context) (map[string]info, error) { return map[string]info{}, nil }
 }

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"berth/core/api"
+	"berth/schema"
+)
+
+// bind makes the parameters of what was typed.
+func bind(r offered, in typed) (map[string]any, error) {
+	out := map[string]any{}
+	for name, values := range in.named {
+		at := slices.IndexFunc(r.Params, func(q api.Param) bool { return q.Name == name || slices.Contains(q.Aliases, name) })
+		if at < 0 {
+			return nil, schema.Errorf(schema.Invalid, "%s has no parameter --%s", kebab(r.Name), strings.ReplaceAll(name, "_", "-"))
+		}
+		v, err := convert(r.Params[at], values)
+		if err != nil {
+			return nil, err
+		}
+		out[r.Params[at].Name] = v
+	}
+	left, err := bindArgs(r, in.args, out)
+	if err != nil {
+		return nil, err
+	}
+	if len(left) > 0 {
+		return nil, schema.Errorf(schema.Invalid, "%s: too many arguments: %s", kebab(r.Name), strings.Join(left, " "))
+	}
+	for _, q := range r.Params {
+		if q.Required && out[q.Name] == nil {
+			return nil, schema.Errorf(schema.Invalid, "%s: %s is missing: %s", kebab(r.Name), q.Name, usage(r))
+		}
+	}
+	return out, nil
+}
+
+// inOrder lists the parameters as arguments fill them: required ones first.
+func inOrder(r offered) []api.Param {
+	list := slices.Clone(r.Params)
+	slices.SortStableFunc(list, func(a, b api.Param) int {
+		switch {
+		case a.Required == b.Required:
+			return 0
+		case a.Required:
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+// bindArgs fills what has no value yet with the arguments and returns those left.
+func bindArgs(r offered, args []string, out map[string]any) ([]string, error) {
+	for _, q := range inOrder(r) {
+		if out[q.Name] != nil || len(args) == 0 {
+			continue
+		}
+		n := 1
+		if q.Type == "array" {
+			n = len(args)
+		}
+		v, err := convert(q, args[:n])
+		if err != nil {
+			return nil, err
+		}
+		out[q.Name], args = v, args[n:]
+	}
+	return args, nil
+}
+
+// convert turns typed texts into the value of a parameter.
+func convert(q api.Param, values []string) (any, error) {
+	text := values[len(values)-1]
+	bad := func(want string) error {
+		return schema.Errorf(schema.Invalid, "%s %q: want %s", q.Name, text, want)
+	}
+	switch q.Type {
+	case "array":
+		return values, nil
+	case "integer":
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, bad("a whole number")
+		}
+		return n, nil
+	case "number":
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, bad("a number")
+		}
+		return n, nil
+	case "boolean":
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return nil, bad("true or false")
+		}
+		return b, nil
+	case "object", "any":
+		if q.Type == "object" && text != "" && text[0] != '{' { // as km writes it: A=1&B=2
+			return queryArgs(text)
+		}
+		var v any
+		if json.Unmarshal([]byte(text), &v) != nil {
+			if q.Type == "any" {
+				return text, nil
+			}
+			return nil, bad(`JSON, like {"key": "value"}`)
+		}
+		return v, nil
+	}
+	if q.Name == "level" { // km has them in lower case
+		text = strings.ToUpper(text)
+	}
+	return text, nil
+}
+
+// queryArgs reads arguments that are written as the query of an address.
+func queryArgs(text string) (map[string]any, error) {
+	given, err := url.ParseQuery(text)
+	if err != nil {
+		return nil, schema.Errorf(schema.Invalid, "arguments %q: write them as \"A=1&B=2\": %v", text, err)
+	}
+	values := map[string]any{}
+	for name, v := range given {
+		if values[name] = v; len(v) == 1 {
+			values[name] = v[0]
+		}
+	}
+	return values, nil
+}
