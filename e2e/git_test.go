@@ -355,15 +355,17 @@ func gitNowhere(t *testing.T, h *gitWorld) {
 	h.deploy(t, "empty", "harbour/empty", "empty")
 	h.stack("no-server", fmt.Sprintf("repo = \"harbour/app\"\ngit_provider = \"%s:1\"\ngit_https = false\n", h.Home.Outside))
 	h.deploy(t, "no-server", "connect to "+h.Home.Outside+":1", "connection refused")
+	// What is not there when it is saved is refused then; what goes later is not.
 	repo := h.Git.Repo("harbour/bare")
-	commit := repo.Commit(map[string]string{"README.md": "no compose file"}, "begin")
+	repo.Commit(map[string]string{"compose.yaml": "services: {}\n", "nothing/here/compose.yaml": "services: {}\n"}, "begin")
 	h.stack("no-file", h.open("harbour/bare"))
-	h.deploy(t, "no-file", "compose.yaml")
 	h.stack("no-folder", h.open("harbour/bare")+"run_directory = \"nothing/here\"\n")
+	commit := repo.ForcePush(map[string]string{"README.md": "no compose file"}, "begin anew")
+	h.deploy(t, "no-file", "compose.yaml")
 	h.deploy(t, "no-folder", "nothing/here", "does not exist")
 	h.stack("no-commit", h.open("harbour/bare")+"commit = \"0123456789012345678901234567890123456789\"\n")
 	h.deploy(t, "no-commit", "0123456789", "harbour/bare")
-	h.stack("pinned", h.open("harbour/bare")+fmt.Sprintf("commit = %q\nrun_directory = \".\"\n", commit))
+	h.stack("pinned", h.open("harbour/bare")+fmt.Sprintf("commit = %q\nrun_directory = \".\"\npre_deploy = { command = \"true\" }\n", commit))
 	if r := h.deploy(t, "pinned", "compose.yaml"); r.Commit != commit {
 		t.Errorf("the run is of %q, want the pinned %s", r.Commit, commit)
 	}
