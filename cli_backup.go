@@ -234,7 +234,7 @@ func (p *program) passphrase(file string, fresh bool) (string, error) {
 	if file == "" {
 		file = p.env(passphraseEnv + "_FILE")
 	}
-	pass := ""
+	var pass string
 	switch {
 	case file != "":
 		b, err := os.ReadFile(file)

@@ -119,27 +119,35 @@ func (d *deployment) secrets(ctx context.Context) error {
 			return "", err
 		}
 		for _, f := range files {
-			content, err := d.reveal(f.Path)
-			if err != nil {
+			if err := d.decrypt(f); err != nil {
 				return "", err
 			}
-			target := filepath.Join(filepath.Dir(f.Path), f.Target)
-			if old, ok := d.spec.Memory[target]; ok {
-				content.Plain = slices.Concat(old, []byte("\n"), content.Plain)
-			}
-			d.keep(target, content.Plain)
-			if slices.Contains(d.composeFiles(), target) {
-				for _, v := range content.Values {
-					d.conceal("$"+v.Name, v.Value)
-				}
-			}
-			d.job.line("decrypted %s in memory", d.short(f.Path))
 		}
 		if len(files) == 1 {
 			return d.short(files[0].Path), nil
 		}
 		return fmt.Sprintf("%d sops files", len(files)), nil
 	})
+}
+
+// decrypt keeps the plain text of a file in memory, where compose looks for it.
+func (d *deployment) decrypt(f secrets.File) error {
+	content, err := d.reveal(f.Path)
+	if err != nil {
+		return err
+	}
+	target := filepath.Join(filepath.Dir(f.Path), f.Target)
+	if old, ok := d.spec.Memory[target]; ok {
+		content.Plain = slices.Concat(old, []byte("\n"), content.Plain)
+	}
+	d.keep(target, content.Plain)
+	if slices.Contains(d.composeFiles(), target) {
+		for _, v := range content.Values {
+			d.conceal("$"+v.Name, v.Value)
+		}
+	}
+	d.job.line("decrypted %s in memory", d.short(f.Path))
+	return nil
 }
 
 // decryptable looks at all files before the first is decrypted: whether this server

@@ -63,7 +63,7 @@ func (a *Agent) makeKey() (seed []byte, public string, err error) {
 	if public, err = bus.PublicKey(seed); err != nil {
 		return nil, "", err
 	}
-	return seed, public, errors.Join(bus.WritePrivate(a.path(nextKeyFile), append(seed[:len(seed):len(seed)], '\n')), a.syncData())
+	return seed, public, errors.Join(bus.WritePrivate(a.path(nextKeyFile), append(slices.Clip(seed), '\n')), a.syncData())
 }
 
 // tryKey has core let a key in, and logs in with it once, on a line of its own.

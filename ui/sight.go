@@ -152,14 +152,11 @@ func (s *Server) seeBuilders(ctx context.Context) (sight, error) {
 			} `json:"params"`
 		}
 		_ = json.Unmarshal(x.Config, &c) // as core wrote it
-		where := c.Params.Address + c.Params.Region
-		for i, id := range c.Params.Servers {
-			if i > 0 {
-				where += ", "
-			}
-			where += w.name("server", id)
+		var servers []string
+		for _, id := range c.Params.Servers {
+			servers = append(servers, w.name("server", id))
 		}
-		return part.Mark{State: part.Idle}, []string{c.Type, where}, nil
+		return part.Mark{State: part.Idle}, []string{c.Type, c.Params.Address + c.Params.Region + strings.Join(servers, ", ")}, nil
 	}}, err
 }
 

@@ -16,9 +16,9 @@ func TestExport(t *testing.T) {
 	if strings.Contains(all, "[[variable]]") || strings.Contains(all, "hush") || !strings.Contains(all, "linked_repo = \"homelab\"") {
 		t.Error(all)
 	}
-	clear := ok[answer](w, "/read/ExportAllResourcesToToml", `{"include_resources":false,"include_variables":true,"secrets":true}`).TOML
-	if !strings.Contains(clear, "tell nobody") || strings.Contains(clear, "[[stack]]") {
-		t.Error(clear)
+	plain := ok[answer](w, "/read/ExportAllResourcesToToml", `{"include_resources":false,"include_variables":true,"secrets":true}`).TOML
+	if !strings.Contains(plain, "tell nobody") || strings.Contains(plain, "[[stack]]") {
+		t.Error(plain)
 	}
 	tagged := ok[answer](w, "/read/ExportAllResourcesToToml", `{"tags":["prod"],"existing":{"stacks":[{"name":"web","deploy":true,"after":["db"]}]}}`).TOML
 	if strings.Count(tagged, "[[") != 1 || !strings.Contains(tagged, "deploy = true\nafter = [\"db\"]\n") {

@@ -253,11 +253,11 @@ func TestARestoredStoreIsTheSame(t *testing.T) {
 	}
 	id := identity(t)
 	path, m := w.write(t, id.Recipient())
-	clear, err := os.ReadFile(path)
+	sealed, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(clear, []byte(canary)) || bytes.Contains(clear, []byte(bus.BucketUsers)) {
+	if bytes.Contains(sealed, []byte(canary)) || bytes.Contains(sealed, []byte(bus.BucketUsers)) {
 		t.Error("the file holds something in clear")
 	}
 	want := contents(t, w.bus)

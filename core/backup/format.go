@@ -206,62 +206,83 @@ func (r reader) read(in io.Reader) (Manifest, error) {
 }
 
 // parts reads up to the manifest.
-func (r reader) parts(t *tar.Reader) (seen []Part, m Manifest, err error) {
-	buf := make([]byte, pieceSize)
-	sum := sha256.New()
-	finish := func() error {
-		if len(seen) == 0 {
-			return nil
-		}
-		p := &seen[len(seen)-1]
-		p.SHA256 = hex.EncodeToString(sum.Sum(nil))
-		sum.Reset()
-		if r.end == nil {
-			return nil
-		}
-		return r.end(p.Name)
-	}
+func (r reader) parts(t *tar.Reader) ([]Part, Manifest, error) {
+	w := &walk{reader: r, tar: t, sum: sha256.New(), buf: make([]byte, pieceSize)}
 	for {
 		name, err := next(t)
+		if err == nil && name == manifestName {
+			m, err := w.manifest()
+			return w.seen, m, err
+		}
+		if err == nil {
+			err = w.take(name)
+		}
 		if err != nil {
-			return seen, m, err
-		}
-		if name == manifestName {
-			if err := finish(); err != nil {
-				return seen, m, err
-			}
-			if err := decode(t, &m); err != nil {
-				return seen, m, err
-			}
-			_, err = t.Next()
-			if !errors.Is(err, io.EOF) {
-				return seen, m, schema.Errorf(schema.Invalid, "something follows the backup's manifest")
-			}
-			return seen, m, nil
-		}
-		part := name[:max(strings.LastIndexByte(name, '/'), 0)]
-		if len(seen) == 0 || seen[len(seen)-1].Name != part {
-			if err := finish(); err != nil {
-				return seen, m, err
-			}
-			seen = append(seen, Part{Name: part})
-		}
-		p := &seen[len(seen)-1]
-		n, err := io.ReadFull(t, buf)
-		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-			return seen, m, err
-		}
-		if more, _ := t.Read(make([]byte, 1)); more > 0 || name != pieceName(part, p.Pieces) {
-			return seen, m, schema.Errorf(schema.Invalid, "piece %.80q is not where it belongs", name)
-		}
-		sum.Write(buf[:n])
-		p.Bytes, p.Pieces = p.Bytes+int64(n), p.Pieces+1
-		if r.piece != nil {
-			if err := r.piece(part, buf[:n]); err != nil {
-				return seen, m, err
-			}
+			return w.seen, Manifest{}, err
 		}
 	}
+}
+
+// walk is one way through the parts of a file.
+type walk struct {
+	reader
+	tar  *tar.Reader
+	seen []Part // the last one is being read
+	sum  hash.Hash
+	buf  []byte
+}
+
+// take reads a piece.
+func (w *walk) take(name string) error {
+	part := name[:max(strings.LastIndexByte(name, '/'), 0)]
+	if len(w.seen) == 0 || w.seen[len(w.seen)-1].Name != part {
+		if err := w.finish(); err != nil {
+			return err
+		}
+		w.seen = append(w.seen, Part{Name: part})
+	}
+	p := &w.seen[len(w.seen)-1]
+	n, err := io.ReadFull(w.tar, w.buf)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if more, _ := w.tar.Read(make([]byte, 1)); more > 0 || name != pieceName(part, p.Pieces) {
+		return schema.Errorf(schema.Invalid, "piece %.80q is not where it belongs", name)
+	}
+	w.sum.Write(w.buf[:n])
+	p.Bytes, p.Pieces = p.Bytes+int64(n), p.Pieces+1
+	if w.piece == nil {
+		return nil
+	}
+	return w.piece(part, w.buf[:n])
+}
+
+// finish ends the part that is being read.
+func (w *walk) finish() error {
+	if len(w.seen) == 0 {
+		return nil
+	}
+	p := &w.seen[len(w.seen)-1]
+	p.SHA256 = hex.EncodeToString(w.sum.Sum(nil))
+	w.sum.Reset()
+	if w.end == nil {
+		return nil
+	}
+	return w.end(p.Name)
+}
+
+// manifest reads what stands last.
+func (w *walk) manifest() (m Manifest, err error) {
+	if err := w.finish(); err != nil {
+		return m, err
+	}
+	if err := decode(w.tar, &m); err != nil {
+		return m, err
+	}
+	if _, err := w.tar.Next(); !errors.Is(err, io.EOF) {
+		return m, schema.Errorf(schema.Invalid, "something follows the backup's manifest")
+	}
+	return m, nil
 }
 
 func next(t *tar.Reader) (string, error) {

@@ -92,7 +92,7 @@ func Verify(in io.Reader, ids []age.Identity) (Manifest, error) {
 // Reseal reads a backup that ids open, verifies it on the way, and writes it anew
 // for others. What it wrote is worth nothing when it fails.
 func Reseal(out io.Writer, in io.Reader, ids []age.Identity, to []age.Recipient) (Manifest, error) {
-	clear, err := open(in, ids)
+	plain, err := open(in, ids)
 	if err != nil {
 		return Manifest{}, err
 	}
@@ -100,7 +100,7 @@ func Reseal(out io.Writer, in io.Reader, ids []age.Identity, to []age.Recipient)
 	if err != nil {
 		return Manifest{}, schema.Wrap(schema.Invalid, err, "encrypt the backup: %v", err)
 	}
-	m, err := reader{}.read(io.TeeReader(clear, w))
+	m, err := reader{}.read(io.TeeReader(plain, w))
 	if err != nil {
 		return m, err
 	}

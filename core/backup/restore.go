@@ -56,11 +56,11 @@ func Restore(ctx context.Context, path, data string, ids []age.Identity, log *sl
 			_ = os.Remove(data)
 		}
 	}()
-	clear, err := open(f, ids)
+	plain, err := open(f, ids)
 	if err != nil {
 		return m, err
 	}
-	if err := build(ctx, clear, m, tmp, log); err != nil {
+	if err := build(ctx, plain, m, tmp, log); err != nil {
 		return m, fmt.Errorf("restore %s: %w", path, err)
 	}
 	if err := settle(tmp, data); err != nil {

@@ -44,7 +44,7 @@ func Adopt(ctx context.Context, runs Adopter, stacks Stacks, server schema.Targe
 	if err != nil {
 		return schema.AdoptResp{}, err
 	}
-	if dep := hostDeployed(rec, server, last, req, resp); dep != nil {
+	if dep := hostDeployed(rec, server, last, resp); dep != nil {
 		if err := stacks.SaveDeployed(ctx, st.ID, dep); err != nil {
 			return schema.AdoptResp{}, fmt.Errorf("record deploy of stack %q: %w", st.Name, err)
 		}
@@ -90,7 +90,7 @@ func hostRun(st schema.Resource[schema.StackConfig], server schema.Target, req s
 
 // hostDeployed is what is deployed after a deploy on the server; nil when core
 // knows better, or the same. What failed there spoils what was deployed before.
-func hostDeployed(rec *schema.Run, server schema.Target, last *schema.Deployed, req schema.AdoptReq, resp schema.StackUpResp) *schema.Deployed {
+func hostDeployed(rec *schema.Run, server schema.Target, last *schema.Deployed, resp schema.StackUpResp) *schema.Deployed {
 	if last != nil && (last.Run == rec.ID || last.At > rec.Ended) {
 		return nil
 	}

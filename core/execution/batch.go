@@ -136,7 +136,7 @@ func (d *Deps) all(ctx context.Context, kind string) ([]named, error) {
 		list, err := d.Stacks.AllStacks(ctx)
 		return names(kind, list), err
 	case "repo":
-		list, err := d.Resources.AllRepos(ctx)
+		list, err := d.Repos.AllRepos(ctx)
 		return names(kind, list), err
 	case "build":
 		list, err := d.Builds.AllBuilds(ctx)

@@ -101,7 +101,7 @@ func (d *Deps) buildRequest(ctx context.Context, r *run.Run, b schema.Resource[s
 	var src schema.GitSource
 	switch cfg.Source() {
 	case schema.SourceLinked:
-		repo, err := d.Resources.Repo(ctx, cfg.LinkedRepo)
+		repo, err := d.Repos.Repo(ctx, cfg.LinkedRepo)
 		if err != nil {
 			return req, schema.Wrap(schema.CodeOf(err), err, "linked repo")
 		}

@@ -127,7 +127,7 @@ func hostOf(address string) string {
 
 // BuildRepo clones a repo afresh on its builder and runs its commands there.
 func (d *Deps) BuildRepo(ctx context.Context, r *run.Run) (run.Outcome, error) {
-	repo, err := d.Resources.Repo(ctx, r.Record().Target.ID)
+	repo, err := d.Repos.Repo(ctx, r.Record().Target.ID)
 	if err != nil {
 		return run.Outcome{}, err
 	}
@@ -144,7 +144,7 @@ func (d *Deps) BuildRepo(ctx context.Context, r *run.Run) (run.Outcome, error) {
 	if err != nil {
 		return run.Outcome{}, schema.Wrap(schema.CodeOf(err), err, "build repo %q", repo.Name)
 	}
-	if err := d.Resources.SaveRepo(ctx, repo.ID, schema.RepoState{Built: resp.CommitInfo, BuiltAt: time.Now().UnixMilli()}); err != nil {
+	if err := d.Repos.SaveRepo(ctx, repo.ID, schema.RepoState{Built: resp.CommitInfo, BuiltAt: time.Now().UnixMilli()}); err != nil {
 		return run.Outcome{}, err
 	}
 	dec := schema.Decision{What: "build", Reason: fmt.Sprintf("commit %s of %s, on %s", short(resp.Commit), req.Source.Branch, plan.Place.Why)}

@@ -261,7 +261,7 @@ func (d *Deps) managed(ctx context.Context, server string) (schema.Managed, erro
 // imagesOfSingles lists the images of the last good deploys of a server's
 // deployments.
 func (d *Deps) imagesOfSingles(ctx context.Context, server string) ([]string, error) {
-	list, err := d.Resources.AllDeployments(ctx)
+	list, err := d.Singles.AllDeployments(ctx)
 	var out []string
 	for _, r := range list {
 		last, err := d.Singles.DeploymentState(ctx, r.ID)

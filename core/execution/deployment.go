@@ -16,6 +16,7 @@ import (
 // Singles knows deployments and their containers.
 type Singles interface {
 	Deployment(ctx context.Context, id string) (schema.Resource[schema.DeploymentConfig], error)
+	AllDeployments(ctx context.Context) ([]schema.Resource[schema.DeploymentConfig], error)
 	// DeploymentState returns what the last deploy left behind; nil for none.
 	DeploymentState(ctx context.Context, id string) (*schema.Deployed, error)
 	SaveDeploymentState(ctx context.Context, id string, d *schema.Deployed) error // nil forgets

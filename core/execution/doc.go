@@ -25,13 +25,16 @@ type Stacks interface {
 // Resources finds the other kinds.
 type Resources interface {
 	Server(ctx context.Context, id string) (schema.Resource[schema.ServerConfig], error)
-	Repo(ctx context.Context, id string) (schema.Resource[schema.RepoConfig], error)
-	AllRepos(ctx context.Context) ([]schema.Resource[schema.RepoConfig], error)
 	Procedure(ctx context.Context, id string) (schema.Resource[schema.ProcedureConfig], error)
 	AllProcedures(ctx context.Context) ([]schema.Resource[schema.ProcedureConfig], error)
-	SaveRepo(ctx context.Context, repo string, s schema.RepoState) error
-	AllDeployments(ctx context.Context) ([]schema.Resource[schema.DeploymentConfig], error)
 	Alerter(ctx context.Context, id string) (schema.Resource[schema.AlerterConfig], error)
+}
+
+// Repos finds repositories and keeps what is known of their clones.
+type Repos interface {
+	Repo(ctx context.Context, id string) (schema.Resource[schema.RepoConfig], error)
+	AllRepos(ctx context.Context) ([]schema.Resource[schema.RepoConfig], error)
+	SaveRepo(ctx context.Context, repo string, s schema.RepoState) error
 }
 
 // Deps is what the actions need.
@@ -43,6 +46,7 @@ type Deps struct {
 	Stacks    Stacks
 	Singles   Singles
 	Resources Resources
+	Repos     Repos
 	Builds    Builds
 	Fleet     BuildFleet
 	Alerts    Alerts

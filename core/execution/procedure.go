@@ -338,7 +338,7 @@ func (d *Deps) pulled(ctx context.Context, r *run.Run, cause *schema.Cause) {
 		if err != nil || child.Commit == "" {
 			continue
 		}
-		if repo, err := d.Resources.Repo(ctx, s.Target.ID); err == nil {
+		if repo, err := d.Repos.Repo(ctx, s.Target.ID); err == nil {
 			cause.Repo, cause.Ref, cause.Commit, cause.Message = repo.Config.Repo, repo.Config.Branch, child.Commit, child.Message
 			return
 		}

@@ -30,7 +30,7 @@ func repoRequest(repo schema.Resource[schema.RepoConfig]) schema.RepoSyncReq {
 func (d *Deps) SyncRepo(clone bool) run.Body {
 	return func(ctx context.Context, r *run.Run) (run.Outcome, error) {
 		rec := r.Record()
-		repo, err := d.Resources.Repo(ctx, rec.Target.ID)
+		repo, err := d.Repos.Repo(ctx, rec.Target.ID)
 		if err != nil {
 			return run.Outcome{}, err
 		}
@@ -47,7 +47,7 @@ func (d *Deps) SyncRepo(clone bool) run.Body {
 		if err != nil {
 			return run.Outcome{}, schema.Wrap(schema.CodeOf(err), err, "pull repo %q", repo.Name)
 		}
-		if err := d.Resources.SaveRepo(ctx, repo.ID, schema.RepoState{Cloned: resp.CommitInfo, PulledAt: time.Now().UnixMilli()}); err != nil {
+		if err := d.Repos.SaveRepo(ctx, repo.ID, schema.RepoState{Cloned: resp.CommitInfo, PulledAt: time.Now().UnixMilli()}); err != nil {
 			return run.Outcome{}, err
 		}
 		dec := schema.Decision{What: "unchanged", Reason: "already at " + short(resp.Commit)}

@@ -101,7 +101,7 @@ func (d *Deps) upRequest(ctx context.Context, r *run.Run, st schema.Resource[sch
 	switch {
 	case cfg.FilesOnHost:
 	case cfg.LinkedRepo != "":
-		repo, err := d.Resources.Repo(ctx, cfg.LinkedRepo)
+		repo, err := d.Repos.Repo(ctx, cfg.LinkedRepo)
 		if err != nil {
 			return req, schema.Wrap(schema.CodeOf(err), err, "linked repo")
 		}

@@ -49,38 +49,21 @@ func (d *Deps) GlobalAutoUpdate(ctx context.Context, r *run.Run) (run.Outcome, e
 	if err != nil {
 		return run.Outcome{}, err
 	}
-	t, newer, problems := &tally{}, 0, []string{}
+	t := &tally{}
 	for _, f := range all {
-		if f.Problem != "" {
-			problems = append(problems, fmt.Sprintf("%s %q: %s", f.Polled.Target.Kind, f.Polled.Target.Name, f.Problem))
-		}
 		if len(f.Newer) == 0 {
 			continue
 		}
-		newer++
-		if !f.Polled.Auto || p.SkipAutoUpdate {
-			if err := d.tellOfUpdate(ctx, f); err != nil {
-				return run.Outcome{}, err
-			}
-			continue
+		if f.Polled.Auto && !p.SkipAutoUpdate {
+			err = d.autoUpdate(ctx, r, f, t)
+		} else {
+			err = d.tellOfUpdate(ctx, f)
 		}
-		if err := d.autoUpdate(ctx, r, f, t); err != nil {
+		if err != nil {
 			return run.Outcome{}, err
 		}
 	}
-	note := fmt.Sprintf("%d looked at, %d with a newer image, %d deployed", len(all), newer, t.total-len(t.failed))
-	dec := schema.Decision{What: "update", Reason: note, Changes: problems}
-	if t.total == 0 {
-		dec.What = "unchanged"
-	}
-	for _, f := range all {
-		if f.Last != "" && len(f.Newer) > 0 && f.Polled.Auto && !p.SkipAutoUpdate {
-			dec.Changes = append(dec.Changes, fmt.Sprintf("%s %q: %s", f.Polled.Target.Kind, f.Polled.Target.Name, f.Last))
-		}
-		for _, u := range f.Newer {
-			dec.Changes = append(dec.Changes, fmt.Sprintf("%s %q service %s: %s", f.Polled.Target.Kind, f.Polled.Target.Name, u.Service, u.Reason))
-		}
-	}
+	dec, problems := updateDecision(all, t, p.SkipAutoUpdate)
 	if err := r.Note(ctx, run.Note{Decision: &dec}); err != nil {
 		return run.Outcome{}, err
 	}
@@ -90,9 +73,38 @@ func (d *Deps) GlobalAutoUpdate(ctx context.Context, r *run.Run) (run.Outcome, e
 	case len(t.failed) > 0:
 		return run.Outcome{}, t.err()
 	case len(problems) > 0:
-		return run.Outcome{State: schema.StateWarning, Note: note + "; not everything could be looked at: " + strings.Join(problems, "; ")}, nil
+		return run.Outcome{State: schema.StateWarning, Note: dec.Reason + "; not everything could be looked at: " + strings.Join(problems, "; ")}, nil
 	}
-	return run.Outcome{Note: note}, nil
+	return run.Outcome{Note: dec.Reason}, nil
+}
+
+// updateDecision says what was found and done, and what could not be looked at.
+func updateDecision(all []found, t *tally, skip bool) (dec schema.Decision, problems []string) {
+	newer, changes := 0, []string{}
+	for _, f := range all {
+		what := fmt.Sprintf("%s %q", f.Polled.Target.Kind, f.Polled.Target.Name)
+		if f.Problem != "" {
+			problems = append(problems, what+": "+f.Problem)
+		}
+		if len(f.Newer) == 0 {
+			continue
+		}
+		newer++
+		if f.Last != "" && f.Polled.Auto && !skip {
+			changes = append(changes, what+": "+f.Last)
+		}
+		for _, u := range f.Newer {
+			changes = append(changes, fmt.Sprintf("%s service %s: %s", what, u.Service, u.Reason))
+		}
+	}
+	dec = schema.Decision{
+		What: "update", Changes: slices.Concat(problems, changes),
+		Reason: fmt.Sprintf("%d looked at, %d with a newer image, %d deployed", len(all), newer, t.total-len(t.failed)),
+	}
+	if t.total == 0 {
+		dec.What = "unchanged"
+	}
+	return dec, problems
 }
 
 // lookForUpdates checks everything that asks for it.
@@ -157,7 +169,7 @@ func (d *Deps) polled(ctx context.Context) ([]polled, error) {
 			out = append(out, polled{Target: s.Target("stack"), Auto: c.AutoUpdate, All: c.AutoUpdateAllServices, Skip: c.AutoUpdateSkipServices})
 		}
 	}
-	deployments, err := d.Resources.AllDeployments(ctx)
+	deployments, err := d.Singles.AllDeployments(ctx)
 	for _, s := range deployments {
 		if !s.Template && (s.Config.PollForUpdates || s.Config.AutoUpdate) && s.Config.Image.Type == "Image" {
 			out = append(out, polled{Target: s.Target("deployment"), Auto: s.Config.AutoUpdate})

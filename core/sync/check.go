@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"berth/core/resource"
+	"berth/git"
 	"berth/schema"
 )
 
@@ -130,6 +131,19 @@ func inWords(dir string) string {
 	return "the folder " + dir
 }
 
+// locked fails a deploy whose server could not decrypt a file of it, and says
+// why; "" when nothing is known against it.
+func (f *files) locked() string {
+	if f.deploy.What != whatDeploy {
+		return ""
+	}
+	text := f.undecryptable(f.deploy.Server)
+	if text != "" {
+		f.fail("%s", text)
+	}
+	return text
+}
+
 // undecryptable names a sops file beside the compose files that the server cannot
 // decrypt, and what to do; "" when there is none, or when it cannot be told.
 func (f *files) undecryptable(server schema.Target) string {
@@ -140,13 +154,27 @@ func (f *files) undecryptable(server schema.Target) string {
 	if len(has) == 0 {
 		return ""
 	}
-	var dirs []string
-	for _, n := range f.composeFiles() {
-		if dir := path.Dir(n); !slices.Contains(dirs, dir) {
-			dirs = append(dirs, dir)
+	for _, e := range f.sealed() {
+		data, err := f.now.Read(e, maxSops)
+		if err != nil {
+			continue
+		}
+		if err := schema.CheckSops(e.Path, data, server.Name, has); err != nil {
+			return schema.SafeText(err)
 		}
 	}
-	for _, dir := range dirs {
+	return ""
+}
+
+// sealed lists the sops files beside the compose files, as far as they can be read.
+func (f *files) sealed() []git.File {
+	var dirs []string
+	for _, n := range f.composeFiles() {
+		dirs = append(dirs, path.Dir(n))
+	}
+	slices.Sort(dirs)
+	var out []git.File
+	for _, dir := range slices.Compact(dirs) {
 		folder, ok, err := f.now.Find(dir)
 		if err != nil || !ok {
 			continue
@@ -156,19 +184,12 @@ func (f *files) undecryptable(server schema.Target) string {
 			continue
 		}
 		for _, e := range list {
-			if !schema.SopsNamed(e.Path) || e.IsLink() {
-				continue
-			}
-			data, err := f.now.Read(e, maxSops)
-			if err != nil {
-				continue
-			}
-			if err := schema.CheckSops(e.Path, data, server.Name, has); err != nil {
-				return schema.SafeText(err)
+			if schema.SopsNamed(e.Path) && !e.IsLink() {
+				out = append(out, e)
 			}
 		}
 	}
-	return ""
+	return out
 }
 
 // maxSops is the size in bytes above which agents refuse a sops file.

@@ -117,40 +117,22 @@ func (d *decider) one(ctx context.Context, c resource.Change, config any) (schem
 		}
 	}
 	x.Server = d.server(config, st)
-	stack, isStack := config.(schema.StackConfig)
-	f := files{d: d, ctx: ctx, config: stack, deploy: &x}
-	if isStack {
+	if stack, ok := config.(schema.StackConfig); ok {
+		f := &files{d: d, ctx: ctx, config: stack, deploy: &x}
 		if err := f.locate(); err != nil {
 			return x, err
 		}
 		if f.absent && c.Op != resource.OpUnchanged { // found before anything is saved
-			d.plan.Issues = append(d.plan.Issues, schema.SyncIssue{File: c.File, Line: c.Line, Key: "stack." + c.Name, Text: x.Reason})
+			d.issue(c, x.Reason, false)
 		}
-	}
-	switch {
-	case x.What == whatFailed:
-	case c.Op == resource.OpCreate:
-		x.What, x.Reason = whatDeploy, "deploy on creation"
-	default:
-		d.settings(c, config, &x)
-	}
-	if x.What == "" {
-		d.standing(c.Kind, st, &x)
-	}
-	if x.What == "" && isStack {
-		if err := f.compare(st.Deployed); err != nil {
+		if err := d.weigh(c, config, st, &x, f); err != nil {
 			return x, err
 		}
-	}
-	if x.What == "" {
-		x.What, x.Reason = whatUnchanged, cmp.Or(x.Reason, "none of its settings changed and it is "+cmp.Or(st.State, "unknown"))
-	}
-	d.afterParents(c, &x)
-	if x.What == whatDeploy && isStack {
-		if text := f.undecryptable(x.Server); text != "" {
-			f.fail("%s", text)
-			d.plan.Issues = append(d.plan.Issues, schema.SyncIssue{File: c.File, Line: c.Line, Key: "stack." + c.Name, Text: text, Warning: true})
+		if text := f.locked(); text != "" {
+			d.issue(c, text, true)
 		}
+	} else if err := d.weigh(c, config, st, &x, nil); err != nil {
+		return x, err
 	}
 	if x.Pending() {
 		d.going[c.Kind+"/"+c.ID] = true
@@ -159,6 +141,35 @@ func (d *decider) one(ctx context.Context, c resource.Change, config any) (schem
 		}
 	}
 	return x, ctx.Err()
+}
+
+// weigh decides by what is known of it, the cheapest first; f are the files of a
+// stack.
+func (d *decider) weigh(c resource.Change, config any, st Standing, x *schema.SyncDeploy, f *files) error {
+	switch {
+	case x.What == whatFailed:
+	case c.Op == resource.OpCreate:
+		x.What, x.Reason = whatDeploy, "deploy on creation"
+	default:
+		d.settings(c, config, x)
+	}
+	if x.What == "" {
+		d.standing(c.Kind, st, x)
+	}
+	if x.What == "" && f != nil {
+		if err := f.compare(st.Deployed); err != nil {
+			return err
+		}
+	}
+	if x.What == "" {
+		x.What, x.Reason = whatUnchanged, cmp.Or(x.Reason, "none of its settings changed and it is "+cmp.Or(st.State, "unknown"))
+	}
+	d.afterParents(c, x)
+	return nil
+}
+
+func (d *decider) issue(c resource.Change, text string, warning bool) {
+	d.plan.Issues = append(d.plan.Issues, schema.SyncIssue{File: c.File, Line: c.Line, Key: "stack." + c.Name, Text: text, Warning: warning})
 }
 
 // server is where it is deployed.
