@@ -20,7 +20,7 @@ import (
 
 const (
 	keep     = 30 * time.Second // an answer: one pass over everything asks once per image
-	perHost  = 4               // questions at once
+	perHost  = 4                // questions at once
 	timeout  = 20 * time.Second
 	restless = 15 * time.Minute // pause of a registry that has had enough and does not say how long
 )
