@@ -46,8 +46,13 @@ func (p *program) serverCommand() *cobra.Command {
 	revoke := &cobra.Command{
 		Use: "revoke NAME", Short: "Shut a server's agent out, at once", Args: cobra.ExactArgs(1), ValidArgsFunction: p.names("ListServers"),
 		RunE: func(c *cobra.Command, args []string) error {
+			// Before the question: nobody agrees to what is not there.
+			var server struct{ Name string }
+			if err := p.call(c.Context(), api.GroupRead, "GetServer", map[string]string{"server": args[0]}, &server); err != nil {
+				return err
+			}
 			if !yes {
-				if err := p.confirm("Shut out " + args[0] + "?"); err != nil {
+				if err := p.confirm("Shut out " + server.Name + "?"); err != nil {
 					return err
 				}
 			}

@@ -131,6 +131,9 @@ func (p *program) configPath() string { return home(p.env, "berth", "cli.toml") 
 func (p *program) account() (account, error) {
 	a, known, err := p.findAccount()
 	wanted := p.client.profile
+	if err == nil && wanted == "" {
+		err = p.checkDefaults()
+	}
 	if err != nil || wanted == "" || slices.Contains(known, wanted) {
 		return a, err
 	}
@@ -138,6 +141,28 @@ func (p *program) account() (account, error) {
 		return a, schema.Errorf(schema.Invalid, "there is no profile %q, nor any other: `berth login URL -p %s` makes it", wanted, wanted)
 	}
 	return a, schema.Errorf(schema.Invalid, "there is no profile %q: there are %s; `berth login URL -p %s` makes it", wanted, strings.Join(known, ", "), wanted)
+}
+
+// checkDefaults refuses a default_profile that its file does not have.
+func (p *program) checkDefaults() error {
+	for _, path := range []string{p.configPath(), home(p.env, "komodo", "komodo.cli.toml")} {
+		c, err := readClientConfig(path)
+		if err != nil {
+			return err
+		}
+		if c.Default == "" || slices.ContainsFunc(c.Profiles, func(a account) bool { return a.named(c.Default) }) {
+			continue
+		}
+		var names []string
+		for _, a := range c.Profiles {
+			names = append(names, a.Name)
+		}
+		if len(names) == 0 {
+			return schema.Errorf(schema.Invalid, "%s: default_profile %q: the file has no profile: remove the key, or make it with `berth login URL -p %s`", path, c.Default, c.Default)
+		}
+		return schema.Errorf(schema.Invalid, "%s: default_profile %q: there is no such profile: there are %s", path, c.Default, strings.Join(names, ", "))
+	}
+	return nil
 }
 
 // findAccount returns core and key, and the names of all profiles.

@@ -159,6 +159,26 @@ func TestKomodosOwnConfigIsRead(t *testing.T) {
 	}
 }
 
+// A default_profile that names nothing is said, instead of another core being asked.
+func TestDefaultProfileThatIsNotThere(t *testing.T) {
+	env, environ := envOf("HOME=" + t.TempDir())
+	p := &program{world: world{env: env, environ: environ}}
+	if err := os.MkdirAll(home(env, "komodo"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"default_profile = \"lab\"\n": "komodo.cli.toml: default_profile \"lab\": the file has no profile",
+		"default_profile = \"lab\"\n[[profile]]\nname = \"home\"\nhost = \"https://komodo.lan\"\n": "default_profile \"lab\": there is no such profile: there are home",
+	} {
+		if err := os.WriteFile(filepath.Join(home(env, "komodo"), "komodo.cli.toml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.account(); schema.CodeOf(err) != schema.Invalid || !strings.Contains(schema.SafeText(err), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 // What a backup keeps of the configuration is read again as it was.
 func TestEffectiveConfiguration(t *testing.T) {
 	file := write(t, "berth.toml", "title = \"a \\\"title\\\" \\u0001\"\ntrusted_proxy = [\"10.0.0.0/8\", \"192.0.2.1\"]\nbackup_keep = 3\nallow_plaintext = true\n"+
