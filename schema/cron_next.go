@@ -34,7 +34,7 @@ func (c Cron) Next(after time.Time) time.Time {
 		case at < seg.last:
 			return time.Unix(at-seg.offset, 0).In(after.Location())
 		}
-		seg = segmentOf(seg.end)
+		seg = seg.following()
 		from = seg.shown
 		if ticks {
 			from = seg.first
@@ -64,6 +64,16 @@ func segmentOf(t time.Time) segment {
 		s.last = s.end.Unix() + s.offset
 	}
 	return s
+}
+
+// following is the segment after s. Where s ends without a change of the clock, it
+// begins there all the same: time never goes back.
+func (s segment) following() segment {
+	next := segmentOf(s.end)
+	if next.start.Before(s.end) {
+		next.start, next.first, next.shown = s.end, clockOf(s.end), clockOf(s.end)
+	}
+	return next
 }
 
 // clockOf is what the clock shows at t, in seconds as if it showed UTC.

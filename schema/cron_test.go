@@ -202,6 +202,14 @@ func TestCronFarFuture(t *testing.T) {
 	}
 }
 
+// Around the last day of a leap year the time zone's bounds are wrong from 2040 on.
+func TestCronLeapYearsEnd(t *testing.T) {
+	want := []string{"2048-11-01 00:00:00 +0100", "2048-11-01 01:00:00 +0100", "2054-11-01 00:00:00 +0100"}
+	if diff := cmp.Diff(want, upcoming(t, "0 0 0,1 1 NOV SUN", "Europe/Berlin", "2048-01-01 00:00:00 +0100", 3)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func FuzzCron(f *testing.F) {
 	for _, s := range []string{"0 30 3 * * *", "0/15 * * * * ? *", "0 0 0 L-3,15W,LW * MON#2,FRIL", "0 0 22-4/3 ? NOV-FEB 5-7 2026/2"} {
 		f.Add(s, int64(1774746000), uint8(0))
