@@ -43,7 +43,7 @@ func (d *Deps) SyncRepo(clone bool) run.Body {
 		if req.Source, err = d.commitFirst(ctx, r, server, req.Source, 0); err != nil {
 			return run.Outcome{}, fmt.Errorf("pull repo %q: %w", repo.Name, err)
 		}
-		resp, err := run.Do(ctx, r, run.Job{Step: "sync", Server: server, Key: "repo-" + repo.ID}, schema.RepoSync, req)
+		resp, err := syncRepo(ctx, r, server, repo.ID, req)
 		if err != nil {
 			return run.Outcome{}, schema.Wrap(schema.CodeOf(err), err, "pull repo %q", repo.Name)
 		}
@@ -64,6 +64,22 @@ func (d *Deps) SyncRepo(clone bool) run.Body {
 			return run.Outcome{}, err
 		}
 		return run.Outcome{Note: dec.Reason}, nil
+	}
+}
+
+// syncRepo sends the pull. One that was interrupted on the agent is made again when
+// no command was to be run: bringing a clone to a commit twice does no harm.
+func syncRepo(ctx context.Context, r *run.Run, server schema.Target, id string, req schema.RepoSyncReq) (schema.RepoSyncResp, error) {
+	job := run.Job{Step: "sync", Server: server, Key: "repo-" + id}
+	hooks := req.OnClone.Command != "" || req.OnPull.Command != ""
+	for attempt := 1; ; attempt++ {
+		if attempt > 1 {
+			job.Step = fmt.Sprintf("sync, attempt %d", attempt)
+		}
+		resp, err := run.Do(ctx, r, job, schema.RepoSync, req)
+		if schema.CodeOf(err) != schema.Interrupted || hooks || attempt == maxAttempts {
+			return resp, err
+		}
 	}
 }
 
