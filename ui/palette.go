@@ -20,26 +20,44 @@ func (s *Server) palette(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// groups gathers what matches some words, all of it without any.
+type groups struct {
+	words []string
+	list  []page.PaletteGroup
+}
+
+// add appends a group of at most limit items: what begins with the first word,
+// before what merely contains it.
+func (g *groups) add(name string, limit int, items []page.PaletteItem) {
+	out := page.PaletteGroup{Name: name}
+	if len(g.words) > 0 {
+		slices.SortStableFunc(items, func(a, b page.PaletteItem) int { return begins(b.Label, g.words) - begins(a.Label, g.words) })
+	}
+	for _, it := range items {
+		if len(out.Items) < limit && matches(it.Label+" "+it.Sub, g.words) {
+			out.Items = append(out.Items, it)
+		}
+	}
+	if len(out.Items) > 0 {
+		g.list = append(g.list, out)
+	}
+}
+
 func paletteGroups(w world, q string) []page.PaletteGroup {
-	words := strings.Fields(strings.ToLower(q))
-	var out []page.PaletteGroup
-	add := func(name string, limit int, items []page.PaletteItem) {
-		g := page.PaletteGroup{Name: name}
-		if len(words) > 0 { // what begins with the first word, before what merely contains it
-			slices.SortStableFunc(items, func(a, b page.PaletteItem) int { return begins(b.Label, words) - begins(a.Label, words) })
-		}
-		for _, it := range items {
-			if len(g.Items) < limit && matches(it.Label+" "+it.Sub, words) {
-				g.Items = append(g.Items, it)
-			}
-		}
-		if len(g.Items) > 0 {
-			out = append(out, g)
-		}
+	g := &groups{words: strings.Fields(strings.ToLower(q))}
+	if len(g.words) > 0 {
+		g.add("Actions", 6, paletteActions(w))
+	} else {
+		g.add("Go to", 8, palettePages())
 	}
-	if len(words) > 0 {
-		add("Actions", 6, paletteActions(w))
+	paletteResources(g, w)
+	if len(g.words) > 0 {
+		g.add("Go to", 4, palettePages())
 	}
+	return g.list
+}
+
+func palettePages() []page.PaletteItem {
 	pages := []page.PaletteItem{
 		{Icon: "layout-dashboard", Label: "Overview", Href: "/", Keys: "g o"},
 		{Icon: "activity", Label: "Runs", Href: "/runs", Keys: "g r"},
@@ -64,9 +82,10 @@ func paletteGroups(w world, q string) []page.PaletteGroup {
 			pages = append(pages, page.PaletteItem{Icon: "plus", Label: "New " + k.One, Href: "/new/" + k.Kind})
 		}
 	}
-	if len(words) == 0 {
-		add("Go to", 8, pages)
-	}
+	return pages
+}
+
+func paletteResources(g *groups, w world) {
 	var stacks, procedures, repos, servers []page.PaletteItem
 	for _, v := range w.stacks {
 		stacks = append(stacks, page.PaletteItem{Icon: "layers", Label: v.Resource.Name, Sub: part.StackMark(v).Word + " on " + v.Server.Name, Href: "/stacks/" + url.PathEscape(v.Resource.Name)})
@@ -80,23 +99,19 @@ func paletteGroups(w world, q string) []page.PaletteGroup {
 	for _, v := range w.servers {
 		servers = append(servers, page.PaletteItem{Icon: "server", Label: v.Resource.Name, Sub: part.ServerMark(v).Word, Href: "/servers/" + url.PathEscape(v.Resource.Name)})
 	}
-	add("Stacks", 6, stacks)
-	add("Procedures", 4, procedures)
-	add("Servers", 4, servers)
-	add("Repos", 4, repos)
+	g.add("Stacks", 6, stacks)
+	g.add("Procedures", 4, procedures)
+	g.add("Servers", 4, servers)
+	g.add("Repos", 4, repos)
 	for _, k := range page.Kinds() {
 		var items []page.PaletteItem
 		for _, r := range w.others[k.Kind] {
 			items = append(items, page.PaletteItem{Icon: k.Icon, Label: r.Name, Sub: k.One, Href: page.Where(k.Kind, r.Name)})
 		}
-		if len(words) > 0 || k.Kind == "resource_sync" {
-			add(k.Many, 4, items)
+		if len(g.words) > 0 || k.Kind == "resource_sync" {
+			g.add(k.Many, 4, items)
 		}
 	}
-	if len(words) > 0 {
-		add("Go to", 4, pages)
-	}
-	return out
 }
 
 func paletteActions(w world) []page.PaletteItem {
