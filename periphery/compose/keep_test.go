@@ -9,9 +9,9 @@ import (
 	"berth/periphery/compose"
 )
 
-// TestRow1KeptContainers replaces a container that is kept, and brings it back,
+// TestRow01KeptContainers replaces a container that is kept, and brings it back,
 // lets it go, or finds it after whoever did it was killed.
-func TestRow1KeptContainers(t *testing.T) {
+func TestRow01KeptContainers(t *testing.T) {
 	file := func(text string) map[string]string {
 		return map[string]string{"compose.yaml": fmt.Sprintf("services: { web: { image: 'berthtest/app:1', environment: { APP_TEXT: %s } }, db: { image: 'berthtest/app:1' } }\n", text)}
 	}
