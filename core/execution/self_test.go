@@ -36,9 +36,9 @@ func (s someStacks) Deployed(_ context.Context, id string) (*schema.Deployed, er
 	return nil, nil //nolint:nilnil // it was never deployed
 }
 
-// TestRow2StacksOfAgentsAreLast finds the stacks that contain the agent that deploys
+// TestRow02StacksOfAgentsAreLast finds the stacks that contain the agent that deploys
 // them; the same containers on another server are somebody else's.
-func TestRow2StacksOfAgentsAreLast(t *testing.T) {
+func TestRow02StacksOfAgentsAreLast(t *testing.T) {
 	d := &Deps{
 		Stacks: someStacks{
 			servers:  map[string]string{"agent": "here", "renamed": "there", "web": "here", "gone": "away", "silent": "silent"},
