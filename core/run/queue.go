@@ -49,7 +49,7 @@ func (e *Engine) takeTurn(r *Run) error {
 		if r.action.Preempts != nil && r.action.Preempts(rec) && !e.idle(first, false) {
 			e.preempt(ahead, r)
 		}
-		note := fmt.Sprintf("waiting for run #%d of the same %s", first.Number, first.Target.Kind)
+		note := fmt.Sprintf("waiting for run #%d of the same %s%s", first.Number, first.Target.Kind, e.stuck(first))
 		_, err := r.update(r.ctx, func(rec *schema.Run) *schema.Event {
 			if rec.State != schema.StateQueued || rec.Ending != nil {
 				return nil
@@ -65,6 +65,21 @@ func (e *Engine) takeTurn(r *Run) error {
 	case <-r.ctx.Done():
 	}
 	return context.Cause(r.ctx)
+}
+
+// stuck says of a run that has the turn that nobody works on it, because its server
+// went away, and what frees the turn; "" else.
+func (e *Engine) stuck(rec *schema.Run) string {
+	for _, s := range rec.Steps {
+		if s.Kind != schema.StepJob || s.State.Terminal() || s.Started == 0 {
+			continue
+		}
+		if online, since := e.cfg.Online(s.Server.ID); !online {
+			return fmt.Sprintf(", whose server %s went away at %s while it worked on it: start its agent, or cancel run #%d to go on without",
+				s.Server.Name, since.UTC().Format("15:04:05 UTC"), rec.Number)
+		}
+	}
+	return ""
 }
 
 // preempt ends a run that goes on in favour of a newer one.

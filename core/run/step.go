@@ -261,7 +261,11 @@ func (r *Run) letGo(ctx context.Context, s *schema.Step) error {
 		return nil
 	}
 	r.tellAgent(s)
-	grace := time.NewTimer(cancelGrace)
+	patience := cancelGrace
+	if online, since := r.e.cfg.Online(s.Server.ID); !online && time.Since(since) >= cancelGrace {
+		patience = 0 // there is nobody to confirm it
+	}
+	grace := time.NewTimer(patience)
 	defer grace.Stop()
 	for {
 		moved := r.onMove()
