@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"berth/schema"
@@ -14,6 +15,7 @@ import (
 type setting struct {
 	name  string
 	index int
+	plain bool // it names no resource and holds no secret
 }
 
 // settingsOf returns the settings of a struct type; none for a union.
@@ -21,8 +23,10 @@ func settingsOf(t reflect.Type, fields []schema.Field) []setting {
 	var out []setting
 	for _, f := range fields {
 		for i := range t.NumField() {
-			if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name == f.Name {
-				out = append(out, setting{f.Name, i})
+			at := t.Field(i)
+			if name, _, _ := strings.Cut(at.Tag.Get("json"), ","); name == f.Name {
+				plain := at.Tag.Get("ref") == "" && at.Tag.Get("secret") == "" && !mayRefer(at.Type) && !innerSecrets(at.Type, true)
+				out = append(out, setting{f.Name, i, plain})
 			}
 		}
 	}
@@ -54,13 +58,15 @@ func (x *proposed[C]) diff(before schema.Resource[C], p *planner) ([]FieldChange
 	if len(changed) == 0 {
 		return out, nil
 	}
-	old, err := shown(before.Config, p)
-	if err != nil {
-		return nil, err
-	}
-	now, err := shown(x.want.Config, p)
-	if err != nil {
-		return nil, err
+	old, now := before.Config, x.want.Config
+	if !x.kind.allPlain(changed) {
+		var err error
+		if old, err = shown(old, p); err != nil {
+			return nil, err
+		}
+		if now, err = shown(now, p); err != nil {
+			return nil, err
+		}
 	}
 	for _, name := range changed {
 		out = append(out, FieldChange{Key: name, Old: text(x.kind.part(old, name)), New: text(x.kind.part(now, name))})
@@ -118,6 +124,17 @@ func shown[C any](config C, p *planner) (C, error) {
 		}
 	}
 	return mapSecrets(display, func(string) (string, error) { return Mask, nil })
+}
+
+// allPlain reports whether the settings can be shown as they are.
+func (k *Kind[C]) allPlain(names []string) bool {
+	plain := 0
+	for _, s := range k.settings {
+		if s.plain && slices.Contains(names, s.name) {
+			plain++
+		}
+	}
+	return plain == len(names)
 }
 
 // part returns one setting as JSON.
