@@ -64,11 +64,31 @@ func (s *Server) form(ctx context.Context, kind, name string) (Resource, []page.
 	if err != nil {
 		return r, nil, err
 	}
+	if kind == "procedure" {
+		if r.Config, err = s.spokenStages(ctx, r.Config); err != nil {
+			return r, nil, err
+		}
+	}
 	var values map[string]any
 	if err := json.Unmarshal(r.Config, &values); err != nil {
 		return r, nil, err
 	}
 	return r, page.Form(k.Fields, values, options), nil
+}
+
+// spokenStages returns a procedure's settings with resources named as people do;
+// they are saved by name as well as by id.
+func (s *Server) spokenStages(ctx context.Context, config json.RawMessage) (json.RawMessage, error) {
+	var c schema.ProcedureConfig
+	if err := json.Unmarshal(config, &c); err != nil {
+		return nil, err
+	}
+	w, err := s.world(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.Stages = w.named(c.Stages)
+	return json.Marshal(c)
 }
 
 // resource finds a resource of any kind by name or id; NotFound.
