@@ -99,11 +99,12 @@ func TestStatus(t *testing.T) {
 	dockertest.Wipe(t, s.engine, s.req.Name)
 	bustest.Eventually(t, 5*time.Second, "a status without it", last(func(st schema.AgentStatus) bool { return !mine(st) }))
 	st, err := bus.Ask(t.Context(), s.bus.Core, serverID, schema.Ping, struct{}{})
-	if err != nil || st.Version != "test" || st.Engine.Version == "" || st.Arch == "" || st.Started == 0 || len(st.Recipients) != 0 {
+	if err != nil || st.Version != "test" || st.Engine.Version == "" || st.Arch == "" || st.Started == 0 || len(st.Recipients) != 1 { // it made itself an age identity
 		t.Errorf("%+v, %v", st, err)
 	}
+	own := st.Recipients
 	s.a.useKey()
-	if st, err = bus.Ask(t.Context(), s.bus.Core, serverID, schema.Ping, struct{}{}); err != nil || len(st.Recipients) != 1 {
+	if st, err = bus.Ask(t.Context(), s.bus.Core, serverID, schema.Ping, struct{}{}); err != nil || len(st.Recipients) != 1 || st.Recipients[0] == own[0] {
 		t.Errorf("%+v, %v", st.Recipients, err)
 	}
 	s.a.end()
