@@ -136,6 +136,9 @@ const explanation = `
   the SDK's bare ` + "`up`" + ` in the same work tree. The webhook names the commit; fetching it, deciding what changed and bringing it up are in the time.
 - **Webhook accepted**: POST of a signed GitHub push until its answer, which comes when the delivery is synced to disk. Floor: one synced
   publish of the same size into an embedded JetStream of the same build, on the same disk.
+- **Plans**: what a sync would do, worked out in core without a network: the files are there, the commit is fetched. *Read and checked* is each declaration
+  with its names, types and values; a plan compares them with what is stored as well; a sync also decides for each stack whether it is to be deployed, here
+  after a commit that changed one compose file. The floors answer no such question: they only read the same bytes.
 - **Memory**: resident size of the processes of one binary. Ten seconds after its start a process lets go of what only the start needed: garbage, and
   some 40 MB of the binary's own pages, which initialising its hundreds of packages had mapped (the kernel maps a neighbourhood around each page that
   is touched). What is left of the binary is what is in use; the kernel may drop it too.
