@@ -2,6 +2,7 @@ package ui_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -76,8 +77,8 @@ func TestActsOnKinds(t *testing.T) {
 		"copy":          {"/copy/alerter/phone", url.Values{"to": {"desk"}}, "/alerters/desk?tab=config", []uitest.Call{{What: "copy", Name: "alerter/phone", Data: "desk"}}},
 		"rename":        {"/rename/resource_sync/fleet", url.Values{"to": {"all"}}, "/syncs/all?tab=config", []uitest.Call{{What: "rename", Name: "resource_sync/fleet", Data: "all"}}},
 		"describe": {
-			"/describe/stack/dashy", url.Values{"text": {"start page "}, "tags": {"home, web,"}, "template": {"on"}}, "/stacks/dashy?tab=config&saved=1",
-			[]uitest.Call{{What: "describe", Name: "stack/dashy", Data: `{"Text":"start page","Tags":["home","web"],"Template":true}`}},
+			path: "/describe/stack/dashy", form: url.Values{"text": {"start page "}, "tags": {"home, web,"}, "template": {"on"}}, to: "/stacks/dashy?tab=config&saved=1",
+			want: []uitest.Call{{What: "describe", Name: "stack/dashy", Data: "start page [home web] true"}},
 		},
 		"sync all":      {"/syncs/fleet/run", url.Values{"do": {"all"}, "confirm_deletes": {"on"}, "pick": {"stack/x"}}, "/runs/1191", []uitest.Call{{What: "start", Name: "RunSync", Data: `{"confirm_deletes":true,"sync":"fleet"}`}}},
 		"sync a part":   {"/syncs/fleet/run", url.Values{"do": {"picked"}, "pick": {"stack/immich", "stack/0a"}}, "/runs/1191", []uitest.Call{{What: "start", Name: "RunSync", Data: `{"resource_type":"Stack","resources":["immich","0a"],"sync":"fleet"}`}}},
@@ -184,18 +185,14 @@ func TestFormsChangeOnlyWhatWasChanged(t *testing.T) {
 				for _, f := range k.Fields {
 					values[f.Name] = f.Default
 				}
-				for key, v := range tree(c.config) {
-					values[key] = v
-				}
+				maps.Copy(values, tree(c.config))
 				sections = page.Form(k.Fields, values, options)
 			}
 			post := url.Values{}
 			for _, s := range sections {
 				posted(s.Fields, post)
 			}
-			for key, v := range c.change {
-				post[key] = v
-			}
+			maps.Copy(post, c.change)
 			got, err := page.Patch(sections, post)
 			if err != nil || string(got) != c.want {
 				t.Errorf("patch %s, %v\nwant  %s", got, err, c.want)

@@ -269,13 +269,13 @@ func (s *Server) matches(ctx context.Context, stages []schema.ProcedureStage) ma
 	out := map[page.At]page.Match{}
 	for i, st := range stages {
 		for j, e := range st.Executions {
-			kind, pattern, tags, ok := page.BatchOf(e.Execution)
+			b, ok := page.BatchOf(e.Execution)
 			if !ok {
 				continue
 			}
 			var m page.Match
 			var err error
-			if m.Targets, err = s.Standing.Match(ctx, kind, pattern, tags); err != nil {
+			if m.Targets, err = s.Standing.Match(ctx, b.Kind, b.Pattern, b.Tags); err != nil {
 				m.Problem = schema.SafeText(err)
 			}
 			out[page.At{Stage: i, Execution: j}] = m

@@ -33,21 +33,21 @@ type Match struct {
 	Problem string
 }
 
-// BatchOf returns what a batch works on: the kind, the pattern and the tags; ok is
-// false for other executions.
-func BatchOf(e schema.Execution) (kind, pattern string, tags []string, ok bool) {
-	if !strings.HasPrefix(e.Type, "Batch") {
-		return "", "", nil, false
+// Batch is what a batch works on.
+type Batch struct {
+	Kind    string   `json:"-"`
+	Pattern string   `json:"pattern"`
+	Tags    []string `json:"tags"`
+}
+
+// BatchOf returns what a batch works on; ok is false for other executions.
+func BatchOf(e schema.Execution) (b Batch, ok bool) {
+	t, known := schema.ExecutionByType(e.Type)
+	if !known || !strings.HasPrefix(e.Type, "Batch") || json.Unmarshal(e.Params, &b) != nil {
+		return b, false
 	}
-	var p struct {
-		Pattern string   `json:"pattern"`
-		Tags    []string `json:"tags"`
-	}
-	if json.Unmarshal(e.Params, &p) != nil {
-		return "", "", nil, false
-	}
-	t, _ := schema.ExecutionByType(e.Type)
-	return strings.ToLower(t.Group), p.Pattern, p.Tags, t.Group != ""
+	b.Kind = strings.ToLower(t.Group)
+	return b, true
 }
 
 // stageBounds says what bounds a stage has.

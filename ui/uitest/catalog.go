@@ -3,6 +3,7 @@ package uitest
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"berth/schema"
@@ -103,9 +104,8 @@ func (w *World) Rename(_ context.Context, _ schema.Actor, kind, name, to string)
 
 // Describe implements ui.Catalog.
 func (w *World) Describe(_ context.Context, _ schema.Actor, kind, name string, d ui.Description) error {
-	text, err := json.Marshal(d)
-	w.call("describe", kind+"/"+name, string(text))
-	return err
+	w.call("describe", kind+"/"+name, fmt.Sprintf("%s %v %v", d.Text, d.Tags, d.Template))
+	return nil
 }
 
 // Builds implements ui.Standing.
