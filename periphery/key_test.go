@@ -60,7 +60,7 @@ func (k *keys) serve() {
 
 func (k *keys) keptIs(want string) {
 	k.c.t.Helper()
-	bustest.Eventually(k.c.t, 10*time.Second, "core was told to keep "+want, func() bool {
+	bustest.Eventually(k.c.t, 30*time.Second, "core was told to keep "+want, func() bool {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		return k.kept == want
