@@ -16,17 +16,9 @@ import (
 	"berth/e2e/homelab"
 	"berth/e2e/wire"
 	"berth/e2e/world"
-	"berth/git/gittest"
 	"berth/periphery/docker/dockertest"
 	"berth/periphery/docker/dockertest/rig"
 )
-
-// hookWorld is one stack with its own repository, and the doors to it.
-type hookWorld struct {
-	*homelab.Homelab
-	repo *gittest.FixtureRepo
-	head string
-}
 
 // hookTOML takes where the repository is, and the secret.
 const hookTOML = `
@@ -90,58 +82,6 @@ func TestWebhooks(t *testing.T) {
 	} {
 		t.Run(part.name, func(t *testing.T) { h.Use(t); part.do(t, h) })
 	}
-}
-
-// push commits version n of the stack.
-func (h *hookWorld) push(n int) string {
-	h.head = h.repo.Commit(map[string]string{
-		"compose.yaml": fmt.Sprintf("services:\n  app:\n    image: berth-e2e/app:1\n    environment: {APP_TEXT: version %d}\n", n),
-	}, fmt.Sprintf("version %d", n))
-	return h.head
-}
-
-// delivery is what a forge sends for the newest commit.
-func (h *hookWorld) delivery(t *testing.T, f forge.Forge, p forge.Push) forge.Delivery {
-	t.Helper()
-	p.Owner, p.Repo, p.URL = "harbour", "web", h.Git.URL()
-	if p.After == "" {
-		p.After = h.head
-	}
-	d, err := f.Push(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
-// logged is a delivery as the log shows it.
-type logged struct {
-	ID, Verdict, Reason, Forge, Event, Run, Action, Again string
-	Target                                                wire.RunTarget
-	Cause                                                 wire.Cause
-}
-
-func (h *hookWorld) log(t *testing.T) map[string]logged {
-	t.Helper()
-	var list []logged
-	if err := h.API.Call(t.Context(), "read", "ListDeliveries", wire.Params{"limit": 1000}, &list); err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]logged{}
-	for _, d := range list {
-		out[d.ID] = d
-	}
-	return out
-}
-
-func (h *hookWorld) runs(t *testing.T, p wire.Params) []wire.Run {
-	t.Helper()
-	p["limit"] = 1000
-	list, err := h.API.Runs(t.Context(), p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return list
 }
 
 // hookHundred sends one delivery a hundred times, all at once.
@@ -337,12 +277,6 @@ func hookAgain(t *testing.T, h *hookWorld) {
 		t.Errorf("a refused delivery sent again: %v, want that it was not authentic", err)
 	}
 	h.idle(t)
-}
-
-// idle waits until no run goes on.
-func (h *hookWorld) idle(t *testing.T) {
-	t.Helper()
-	h.World.Until(minute, "all runs have ended", func() bool { return len(h.runs(t, wire.Params{"pending": true})) == 0 })
 }
 
 // hookStorm is row 6: twenty commits in a row are few deploys, each of the commit
