@@ -53,20 +53,8 @@ func TestAlerts(t *testing.T) {
 	t.Run("nobody takes it", func(t *testing.T) { alertNobody(t, d) })
 }
 
-// run starts an execution and returns the run when it has ended.
-func (d *desk) run(request, params string) schema.Run {
-	d.t.Helper()
-	var u struct {
-		ID struct {
-			OID string `json:"$oid"`
-		} `json:"_id"`
-	}
-	d.must("execute", request, params, &u)
-	return d.ended(u.ID.OID)
-}
-
 func alertTest(t *testing.T, d *desk, got <-chan schema.AlertWire) {
-	if r := d.run("TestAlerter", `{"alerter":"chat"}`); r.State != schema.StateSucceeded || r.Note != "sent by chat" {
+	if r := d.execute("TestAlerter", `{"alerter":"chat"}`); r.State != schema.StateSucceeded || r.Note != "sent by chat" {
 		t.Errorf("%s: %s %v", r.State, r.Note, r.Problem)
 	}
 	if w := next(t, got); w.Data.Type != "Test" || w.Target.Type != "Alerter" {
@@ -75,14 +63,14 @@ func alertTest(t *testing.T, d *desk, got <-chan schema.AlertWire) {
 }
 
 func alertCustom(t *testing.T, d *desk, got <-chan schema.AlertWire) {
-	if r := d.run("SendAlert", `{"level":"WARNING","message":"the roof leaks","details":"in room 3","alerters":["chat"]}`); r.State != schema.StateSucceeded {
+	if r := d.execute("SendAlert", `{"level":"WARNING","message":"the roof leaks","details":"in room 3","alerters":["chat"]}`); r.State != schema.StateSucceeded {
 		t.Errorf("%s: %v", r.State, r.Problem)
 	}
 	if w := next(t, got); w.Level != "WARNING" || string(w.Data.Data) != `{"details":"in room 3","message":"the roof leaks"}` {
 		t.Errorf("sent %+v %s", w, w.Data.Data)
 	}
 	if status, body := d.call("execute", "SendAlert", `{"message":"x","alerters":["nobody"]}`); status == http.StatusOK {
-		if r := d.run("SendAlert", `{"message":"x","alerters":["nobody"]}`); r.State != schema.StateFailed || !strings.Contains(r.Problem.Text, `no alerter "nobody"`) {
+		if r := d.execute("SendAlert", `{"message":"x","alerters":["nobody"]}`); r.State != schema.StateFailed || !strings.Contains(r.Problem.Text, `no alerter "nobody"`) {
 			t.Errorf("%s: %v (%s)", r.State, r.Problem, body)
 		}
 	}
@@ -97,7 +85,7 @@ func alertFailedProcedure(t *testing.T, d *desk, got <-chan schema.AlertWire) {
 	}
 	d.must("write", "CreateStack", `{"name":"homeless","config":{"file_contents":"services: {}"}}`, nil)
 	d.must("write", "CreateProcedure", `{"name":"nightly","config":{"stages":[{"name":"one","executions":[{"execution":{"type":"DeployStack","params":{"stack":"homeless"}}}]}]}}`, nil)
-	if r := d.run("RunProcedure", `{"procedure":"nightly"}`); r.State != schema.StateFailed {
+	if r := d.execute("RunProcedure", `{"procedure":"nightly"}`); r.State != schema.StateFailed {
 		t.Fatalf("%s", r.State)
 	}
 	w := next(t, got)
@@ -133,17 +121,17 @@ func alertAddress(t *testing.T, d *desk) {
 		t.Errorf("the address is shown: %s", body)
 	}
 	d.must("write", "UpdateAlerter", `{"id":"chat","config":{"alert_types":["Custom"]}}`, nil)
-	if r := d.run("TestAlerter", `{"alerter":"chat"}`); r.State != schema.StateSucceeded {
+	if r := d.execute("TestAlerter", `{"alerter":"chat"}`); r.State != schema.StateSucceeded {
 		t.Errorf("the address did not stay: %v", r.Problem)
 	}
 }
 
 func alertNobody(t *testing.T, d *desk) {
 	d.must("write", "UpdateAlerter", `{"id":"chat","config":{"enabled":false}}`, nil)
-	if r := d.run("TestAlerter", `{"alerter":"chat"}`); r.State != schema.StateFailed || !strings.Contains(r.Problem.Text, "not enabled") {
+	if r := d.execute("TestAlerter", `{"alerter":"chat"}`); r.State != schema.StateFailed || !strings.Contains(r.Problem.Text, "not enabled") {
 		t.Errorf("%s: %v", r.State, r.Problem)
 	}
-	if r := d.run("SendAlert", `{"message":"anybody?"}`); r.State != schema.StateFailed || !strings.Contains(r.Problem.Text, "no alerter took it") {
+	if r := d.execute("SendAlert", `{"message":"anybody?"}`); r.State != schema.StateFailed || !strings.Contains(r.Problem.Text, "no alerter took it") {
 		t.Errorf("%s: %v", r.State, r.Problem)
 	}
 }

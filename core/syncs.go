@@ -126,12 +126,5 @@ func (t targets) sync(ctx context.Context, ref string) (webhook.Target, error) {
 		return webhook.Target{}, err
 	}
 	w := webhook.Target{Target: s.Target("resource_sync"), Branch: s.Config.Branch, Enabled: s.Config.WebhookEnabled, Secret: s.Config.WebhookSecret}
-	if s.Config.LinkedRepo != "" {
-		r, err := t.c.kinds.repos.Get(ctx, s.Config.LinkedRepo)
-		if err != nil {
-			return w, err
-		}
-		w.Branch = r.Config.Branch
-	}
-	return w, nil
+	return t.linked(ctx, w, s.Config.LinkedRepo)
 }

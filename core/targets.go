@@ -38,14 +38,7 @@ func (t targets) build(ctx context.Context, ref string) (webhook.Target, error) 
 		return webhook.Target{}, err
 	}
 	w := webhook.Target{Target: b.Target("build"), Branch: b.Config.Branch, Enabled: b.Config.WebhookEnabled, Secret: b.Config.WebhookSecret}
-	if b.Config.LinkedRepo != "" {
-		r, err := t.c.kinds.repos.Get(ctx, b.Config.LinkedRepo)
-		if err != nil {
-			return w, err
-		}
-		w.Branch = r.Config.Branch
-	}
-	return w, nil
+	return t.linked(ctx, w, b.Config.LinkedRepo)
 }
 
 func (t targets) stack(ctx context.Context, ref string) (webhook.Target, error) {
@@ -57,12 +50,17 @@ func (t targets) stack(ctx context.Context, ref string) (webhook.Target, error) 
 		Target: s.Target("stack"), Branch: s.Config.Branch, Enabled: s.Config.WebhookEnabled,
 		Secret: s.Config.WebhookSecret, Force: s.Config.WebhookForceDeploy,
 	}
-	if s.Config.LinkedRepo != "" {
-		r, err := t.c.kinds.repos.Get(ctx, s.Config.LinkedRepo)
-		if err != nil {
-			return w, err
-		}
+	return t.linked(ctx, w, s.Config.LinkedRepo)
+}
+
+// linked takes over the branch of a linked repo, if there is one.
+func (t targets) linked(ctx context.Context, w webhook.Target, repo string) (webhook.Target, error) {
+	if repo == "" {
+		return w, nil
+	}
+	r, err := t.c.kinds.repos.Get(ctx, repo)
+	if err == nil {
 		w.Branch = r.Config.Branch
 	}
-	return w, nil
+	return w, err
 }

@@ -53,7 +53,7 @@ type singles struct{ *homelab.Homelab }
 
 // run executes a request and waits for the end of its run, which must be as named
 // and say the words.
-func (s *singles) run(t *testing.T, request string, p wire.Params, state string, words ...string) wire.Run {
+func (s *singles) run(t *testing.T, request string, p wire.Params, state string, words ...string) {
 	t.Helper()
 	var u wire.Update
 	if err := s.API.Call(t.Context(), "execute", request, p, &u); err != nil {
@@ -72,7 +72,6 @@ func (s *singles) run(t *testing.T, request string, p wire.Params, state string,
 			t.Errorf("%s %v: %q is not in %q", request, p, w, why)
 		}
 	}
-	return r
 }
 
 // batch executes one that must name so many deployments.

@@ -53,12 +53,18 @@ func (h *adopted) one(t testing.TB) schema.AdoptReq {
 	return h.list[0]
 }
 
+// local is what became of a deploy without core.
+type local struct {
+	schema.Result
+	why, text string
+}
+
 // alone deploys without core, as `berth periphery up` does.
-func (s *stack) alone(req periphery.LocalReq) (res schema.Result, why, text string, err error) {
+func (s *stack) alone(req periphery.LocalReq) (local, error) {
 	s.t.Helper()
 	var b strings.Builder
-	res, why, err = periphery.Up(s.t.Context(), s.a.cfg, req, func(e schema.Entry) { b.WriteString(e.Phase + " " + e.Text + "\n") })
-	return res, why, b.String(), err
+	res, why, err := periphery.Up(s.t.Context(), s.a.cfg, req, func(e schema.Entry) { b.WriteString(e.Phase + " " + e.Text + "\n") })
+	return local{res, why, b.String()}, err
 }
 
 const localSecret = "geheim-4711-kanarie"
@@ -89,14 +95,14 @@ func TestRow10DeployWithoutCore(t *testing.T) {
 	}
 	s.down()
 	bustest.Eventually(t, 20*time.Second, "the agent has noticed that core is away, and deploys", func() bool {
-		res, why, text, err := s.alone(periphery.LocalReq{Stack: s.req.Name})
-		if err != nil || res.Problem != nil {
-			t.Fatalf("%v %+v\n%s", err, res.Problem, text)
+		l, err := s.alone(periphery.LocalReq{Stack: s.req.Name})
+		if err != nil || l.Problem != nil {
+			t.Fatalf("%v %+v\n%s", err, l.Problem, l.text)
 		}
-		if strings.Contains(text, localSecret) || !strings.Contains(text, "config") {
-			t.Errorf("output:\n%s", text)
+		if strings.Contains(l.text, localSecret) || !strings.Contains(l.text, "config") {
+			t.Errorf("output:\n%s", l.text)
 		}
-		return why == "while core was away"
+		return l.why == "while core was away"
 	})
 	if got := s.containers(s.req.Name); got["web"] != "running" {
 		t.Errorf("containers %v", got)
@@ -140,30 +146,30 @@ func TestRow10DeployWhileNoAgentRuns(t *testing.T) {
 	s := newLocal(t)
 	s.a.end()
 	s.down()
-	res, why, text, err := s.alone(periphery.LocalReq{Stack: s.req.Name})
-	if err != nil || res.Problem != nil || why != "while the agent was not running" {
-		t.Fatalf("%v %+v %q\n%s", err, res.Problem, why, text)
+	l, err := s.alone(periphery.LocalReq{Stack: s.req.Name})
+	if err != nil || l.Problem != nil || l.why != "while the agent was not running" {
+		t.Fatalf("%v %+v %q\n%s", err, l.Problem, l.why, l.text)
 	}
 	s.core.up()
 	h := s.adopts()
 	s.a.start()
-	if req := h.one(t); req.Why != why {
+	if req := h.one(t); req.Why != l.why {
 		t.Errorf("%+v", req)
 	}
 }
 
 func TestRow10NamesWhatIsMissing(t *testing.T) {
 	s := newLocal(t)
-	if _, _, _, err := s.alone(periphery.LocalReq{Stack: "nonsense"}); schema.CodeOf(err) != schema.NotFound || !strings.Contains(schema.SafeText(err), "known here: "+s.req.Name) {
+	if _, err := s.alone(periphery.LocalReq{Stack: "nonsense"}); schema.CodeOf(err) != schema.NotFound || !strings.Contains(schema.SafeText(err), "known here: "+s.req.Name) {
 		t.Error(err)
 	}
 	// The key with which the values were kept is gone.
 	if err := os.Remove(s.a.path("age.key")); err != nil {
 		t.Fatal(err)
 	}
-	res, _, text, err := s.alone(periphery.LocalReq{Stack: s.req.Name})
-	if err != nil || res.Problem == nil || !strings.Contains(res.Problem.Text, "PASS") {
-		t.Errorf("%v %+v\n%s", err, res.Problem, text)
+	l, err := s.alone(periphery.LocalReq{Stack: s.req.Name})
+	if err != nil || l.Problem == nil || !strings.Contains(l.Problem.Text, "PASS") {
+		t.Errorf("%v %+v\n%s", err, l.Problem, l.text)
 	}
 }
 

@@ -71,7 +71,9 @@ func (l *lab) start() {
 		Conn: l.conn, States: states, Meta: meta, Leases: leases, Log: bustest.Log(l.t),
 		Actions: []run.Action{
 			{Name: "RunProcedure", Kind: "procedure", Param: "procedure", Body: d.RunProcedure},
-			{Name: "Flaky", Body: l.flaky}, {Name: "Hang", Body: l.hang}, {Name: "Count", Body: l.count},
+			{Name: "Flaky", Body: l.flaky},
+			{Name: "Hang", Body: l.hang},
+			{Name: "Count", Body: l.count},
 		},
 		Resolve: func(_ context.Context, kind, name string) (schema.Target, schema.Target, error) {
 			return schema.Target{Kind: kind, ID: name, Name: name}, schema.Target{}, nil

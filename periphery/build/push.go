@@ -3,7 +3,6 @@ package build
 import (
 	"context"
 	"encoding/json"
-	"strings"
 
 	"github.com/moby/moby/api/pkg/authconfig"
 	"github.com/moby/moby/api/types/registry"
@@ -70,15 +69,7 @@ func (b *Builder) refused(ctx context.Context, err error, l Login, doing string)
 		return b.engine.Explain(err, doing)
 	}
 	text := docker.Text(err)
-	low := strings.ToLower(text)
-	has := func(words ...string) bool {
-		for _, w := range words {
-			if strings.Contains(low, w) {
-				return true
-			}
-		}
-		return false
-	}
+	has := func(words ...string) bool { return docker.Says(text, words...) }
 	switch {
 	case has("unauthorized", "denied", "incorrect username", "no basic auth", "authentication required"):
 		return schema.Wrap(schema.Denied, err, "%s: registry %s refuses account %q: %s: is its token right, and may it push there? Tokens stand in core's configuration, [[image_registry]]",

@@ -9,6 +9,7 @@ package docker
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -136,4 +137,10 @@ func Text(err error) string {
 		text = strings.TrimPrefix(text, prefix)
 	}
 	return strings.Join(strings.Fields(text), " ")
+}
+
+// Says reports whether an error's text has one of the words, which are in lower case.
+func Says(text string, words ...string) bool {
+	low := strings.ToLower(text)
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(low, w) })
 }

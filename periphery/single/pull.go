@@ -3,7 +3,6 @@ package single
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/distribution/reference"
@@ -97,15 +96,7 @@ func (e *Engine) pullError(ctx context.Context, image string, err error) error {
 		return e.docker.Explain(err, "pull image "+image)
 	}
 	text := docker.Text(err)
-	low := strings.ToLower(text)
-	has := func(words ...string) bool {
-		for _, w := range words {
-			if strings.Contains(low, w) {
-				return true
-			}
-		}
-		return false
-	}
+	has := func(words ...string) bool { return docker.Says(text, words...) }
 	code, hint := schema.Failed, ""
 	switch {
 	case has("denied", "unauthorized", "no basic auth"):
