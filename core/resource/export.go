@@ -79,21 +79,6 @@ func (g *Registry) chosen(targets []schema.Target) (map[string]bool, error) {
 	return out, nil
 }
 
-// TOML returns a resource, as its kind shows it, in the form of a file.
-func TOML(k Any, shown json.RawMessage) (string, error) {
-	var doc struct {
-		ID string `json:"id"`
-	}
-	if err := json.Unmarshal(shown, &doc); err != nil {
-		return "", fmt.Errorf("read %s: %w", k.Name(), err)
-	}
-	out, err := k.export(doc.ID, false)
-	if err != nil {
-		return "", err
-	}
-	return out.write(k.Fields(), k.flatKind()), nil
-}
-
 // exportOrder is the order of the kinds in a file.
 func exportOrder() []string {
 	return []string{
