@@ -57,6 +57,9 @@ func (r *Run) Child(ctx context.Context, step string, req StartReq) (*schema.Run
 		if c, err := r.e.Get(ctx, s.Child); err == nil {
 			return c, nil
 		}
+		if s.Problem == nil { // it is too long ago to be known: the step says how it ended
+			return &schema.Run{ID: s.Child, Target: s.Target, Server: s.Server, State: s.State, Note: s.Note, Parent: rec.ID, Root: rec.Root}, nil
+		}
 		return nil, s.Problem.Err()
 	}
 	req.ID, req.Parent, req.Root, req.Target = s.Child, rec.ID, rec.Root, s.Target
