@@ -67,8 +67,12 @@ func (r *Run) StartStage(ctx context.Context, name string, total int) error {
 	return r.stageEvent(ctx, schema.StageStarted, schema.Stage{Name: name, Total: total}, func(have *schema.Stage) bool { return have == nil || have.Started == 0 })
 }
 
-// EndStage records how a stage ended.
+// EndStage records how a stage ended; nothing while core stops, for the stage goes on
+// with the next start.
 func (r *Run) EndStage(ctx context.Context, name string, state schema.RunState, note string) error {
+	if r.stopping() {
+		return errStopping
+	}
 	return r.stageEvent(ctx, schema.StageEnded, schema.Stage{Name: name, State: state, Note: note}, func(have *schema.Stage) bool { return have == nil || !have.State.Terminal() })
 }
 
