@@ -52,11 +52,14 @@ func (a *Alerts) Run(ctx context.Context) error {
 	var sending sync.WaitGroup
 	defer sending.Wait()
 	busy := &lanes{held: map[string]bool{}}
-	a.redispatch(ctx)
 	tidied := a.cfg.Now()
 	a.tidy(ctx)
 	for {
+		whole := a.redispatch(ctx)
 		wait := a.send(ctx, busy, &sending)
+		if !whole {
+			wait = min(wait, firstPause)
+		}
 		if a.cfg.Now().Sub(tidied) > tidyEvery {
 			tidied = a.cfg.Now()
 			a.tidy(ctx)
@@ -73,18 +76,24 @@ func (a *Alerts) Run(ctx context.Context) error {
 	}
 }
 
-// redispatch completes what was stored, but not queued, when core ended.
-func (a *Alerts) redispatch(ctx context.Context) {
+// redispatch completes what was stored, but not queued: core ended in between, or
+// the store did not take it. It reports whether nothing is left of that.
+func (a *Alerts) redispatch(ctx context.Context) (whole bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	whole = true
 	for _, d := range a.cfg.Alerts.List("") {
 		if d.Value.Dispatched {
 			continue
 		}
-		if err := a.dispatch(ctx, d); err != nil && ctx.Err() == nil {
-			a.cfg.Log.Error("queue an alert", "alert", d.Key, "err", err)
+		if err := a.dispatch(ctx, d); err != nil {
+			whole = false
+			if ctx.Err() == nil {
+				a.cfg.Log.Error("queue an alert", "alert", d.Key, "err", err)
+			}
 		}
 	}
+	return whole
 }
 
 // tidy removes what is old.
