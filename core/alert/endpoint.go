@@ -111,11 +111,36 @@ func (a *Alerts) request(ctx context.Context, address, kind string, body []byte,
 		return schema.Errorf(schema.Unavailable, "%s: %s", req.URL.Host, reason(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // for people; half of it is as good
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, 8<<10)) // for people; half of it is as good
 	if resp.StatusCode/100 != 2 {
-		return schema.Errorf(schema.Failed, "%s answered %s %s", req.URL.Host, resp.Status, strings.TrimSpace(clip(string(answer), 200)))
+		return schema.Errorf(schema.Failed, "%s answered %s %s", req.URL.Host, resp.Status, strings.TrimSpace(clip(without(string(answer), req.URL), 200)))
 	}
 	return nil
+}
+
+// without takes out of an answer what it repeats of the address: the path, or parts
+// of it, and the values of the query.
+func without(answer string, u *url.URL) string {
+	const short = 6 // words as short as this are no secrets, and in many answers
+	secrets := []string{u.RequestURI(), u.Path, u.RawQuery}
+	for _, part := range strings.Split(u.Path, "/") {
+		secrets = append(secrets, part)
+	}
+	for _, values := range u.Query() {
+		secrets = append(secrets, values...)
+	}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		secrets = append(secrets, password, u.User.Username())
+	}
+	for _, s := range secrets {
+		for _, form := range []string{s, url.PathEscape(s), url.QueryEscape(s)} {
+			if len(form) >= short {
+				answer = strings.ReplaceAll(answer, form, "…")
+			}
+		}
+	}
+	return answer
 }
 
 // reason is why a request failed, without its address.
