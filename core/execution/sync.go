@@ -187,6 +187,7 @@ func (s *syncing) carryOut(ctx context.Context) error {
 		}
 	}
 	down := s.takeDown(ctx, deletes)
+	defer down.wait() // nothing of it outlives the run, whatever ends that
 	if err := s.delete(ctx, work, deletes, down); err != nil {
 		return err
 	}
