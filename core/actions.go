@@ -194,13 +194,13 @@ func syncActions(d *execution.Deps) []run.Action {
 // coreActions are what is done to core itself, to all resources at once, and a procedure's pause.
 func coreActions(d *execution.Deps) []run.Action {
 	return []run.Action{
-		{Name: "GlobalAutoUpdate", Doc: "Look for newer images of everything that asks for it, and deploy what updates by itself.", Params: execution.AutoUpdateParams{}, Body: d.GlobalAutoUpdate, Queue: once("auto-update")},
+		{Name: "GlobalAutoUpdate", Admin: true, Doc: "Look for newer images of everything that asks for it, and deploy what updates by itself.", Params: execution.AutoUpdateParams{}, Body: d.GlobalAutoUpdate, Queue: once("auto-update")},
 		{Name: "TestAlerter", Kind: "alerter", Param: "alerter", Doc: "Send a test by an alerter.", Params: execution.AlerterParams{}, Body: d.TestAlerter},
 		{Name: "SendAlert", Doc: "Send an alert of your own.", Params: execution.SendAlertParams{}, Body: d.SendAlert},
-		{Name: "BackupCoreDatabase", Doc: "Write an encrypted backup of core into its folder of backups, and read it back.", Params: noParams{}, Body: d.BackupCore, Queue: coreQueue},
-		{Name: "ClearRepoCache", Doc: "Empty core's cache of repositories; it fills itself again.", Params: noParams{}, Body: d.ClearRepos, Queue: coreQueue},
-		{Name: "RotateAllServerKeys", Doc: "Have every agent that is online change its key; servers with auto_rotate_keys only.", Params: noParams{}, Body: d.RotateServerKeys, Queue: coreQueue},
-		{Name: "RotateCoreKeys", Doc: "Give core itself new keys, which all agents learn first.", Params: execution.RotateCoreParams{}, Body: d.RotateCoreKeys},
+		{Name: "BackupCoreDatabase", Admin: true, Doc: "Write an encrypted backup of core into its folder of backups, and read it back.", Params: noParams{}, Body: d.BackupCore, Queue: coreQueue},
+		{Name: "ClearRepoCache", Admin: true, Doc: "Empty core's cache of repositories; it fills itself again.", Params: noParams{}, Body: d.ClearRepos, Queue: coreQueue},
+		{Name: "RotateAllServerKeys", Admin: true, Doc: "Have every agent that is online change its key; servers with auto_rotate_keys only.", Params: noParams{}, Body: d.RotateServerKeys, Queue: coreQueue},
+		{Name: "RotateCoreKeys", Admin: true, Doc: "Give core itself new keys, which all agents learn first.", Params: execution.RotateCoreParams{}, Body: d.RotateCoreKeys, Queue: coreQueue},
 		{Name: "Sleep", Doc: "Wait.", Params: sleepParams{}, Body: sleep},
 	}
 }

@@ -64,7 +64,7 @@ func (a *API) executionRow(act run.Action) Row {
 		}
 	}
 	return Row{
-		Group: GroupExecute, Name: act.Name, Doc: act.Doc, Needs: access.CanExec, Kind: act.Kind,
+		Group: GroupExecute, Name: act.Name, Doc: act.Doc, Needs: needsOf(act), Kind: act.Kind,
 		Params: actionParams(act), Example: example, Result: func(s *shapes) any { return s.of(reflect.TypeFor[Update]()) },
 		handle: func(ctx context.Context, raw json.RawMessage) (any, error) {
 			r, err := a.start(ctx, act, raw)
@@ -74,6 +74,14 @@ func (a *API) executionRow(act run.Action) Row {
 			return updateOf(r), nil
 		},
 	}
+}
+
+// needsOf is what an action asks of who starts it.
+func needsOf(act run.Action) access.Level {
+	if act.Admin {
+		return access.IsAdmin
+	}
+	return access.CanExec
 }
 
 // start checks parameters and permission and starts a run.

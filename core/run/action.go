@@ -25,6 +25,8 @@ type Action struct {
 	// Params is a zero value of the parameters' type, for documentation and decoding.
 	Params any
 	Body   Body
+	// Admin says that only administrators may ask for it: it is about core as a whole.
+	Admin bool
 	// Queue names the queue a run joins; runs in one queue go one after another.
 	// Empty runs at once.
 	Queue func(target schema.Target) string
