@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -31,9 +32,9 @@ func Arguments(format, text string) (map[string]any, error) {
 			return nil, errorOf("TOML", err)
 		}
 	case "yaml":
-		var root any
-		if err = yaml.Unmarshal([]byte(text), &root); err != nil {
-			return nil, errorOf("YAML", err)
+		root, err := readYAML(text)
+		if err != nil {
+			return nil, err
 		}
 		return object(root)
 	case "json":
@@ -55,6 +56,86 @@ func blank(text string) bool {
 	for _, r := range text {
 		if r != ' ' && r != '\t' && r != '\r' && r != '\n' {
 			return false
+		}
+	}
+	return true
+}
+
+// Bounds of a text of YAML: a few lines of it, with aliases of aliases, can stand for
+// more values than there is memory, and deep ones for more calls than there is stack.
+const (
+	yamlValues = 1_000_000
+	yamlDepth  = 1000
+)
+
+// readYAML reads YAML as plain data, within the bounds.
+func readYAML(text string) (any, error) {
+	if nested(text) > yamlDepth {
+		return nil, schema.Errorf(schema.TooLarge, "YAML: it is nested deeper than %d levels", yamlDepth)
+	}
+	var root any
+	if err := yaml.Unmarshal([]byte(text), &root); err != nil {
+		return nil, errorOf("YAML", err)
+	}
+	if left := yamlValues; !fits(root, &left, yamlDepth) {
+		return nil, schema.Errorf(schema.TooLarge, "YAML: it is more than %d values, aliases counted, or nested deeper than %d levels", yamlValues, yamlDepth)
+	}
+	return plain(root), nil
+}
+
+// nested is how deep a text of YAML may be nested within one line, at most: what it
+// opens and does not close, and the marks of lists within lists before its value.
+// Quotes are not looked at: what is in them counts, too.
+func nested(text string) int {
+	open, deepest := 0, 0
+	for line := range strings.SplitSeq(text, "\n") {
+		marks, leading := 0, true
+		for i := 0; i < len(line); i++ {
+			switch line[i] {
+			case ' ', '\t':
+			case '-', '?':
+				if leading {
+					marks++
+				}
+			case '[', '{':
+				open, leading = open+1, false
+			case ']', '}':
+				open, leading = max(0, open-1), false
+			default:
+				leading = false
+			}
+			deepest = max(deepest, open+marks)
+		}
+	}
+	return deepest
+}
+
+// fits counts values off left, and reports whether that and depth suffice.
+func fits(v any, left *int, depth int) bool {
+	if *left--; *left < 0 || depth < 0 {
+		return false
+	}
+	switch v := v.(type) {
+	case string:
+		*left -= len(v) / 64 // an alias may stand for a long one
+		return *left >= 0
+	case map[string]any:
+		for _, item := range v {
+			if !fits(item, left, depth-1) {
+				return false
+			}
+		}
+	case map[any]any:
+		for _, item := range v {
+			if !fits(item, left, depth-1) {
+				return false
+			}
+		}
+	case []any:
+		for _, item := range v {
+			if !fits(item, left, depth-1) {
+				return false
+			}
 		}
 	}
 	return true

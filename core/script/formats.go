@@ -11,11 +11,11 @@ import (
 // plain data. Errors become exceptions.
 
 func parseYAML(text string) (string, error) {
-	var v any
-	if err := yaml.Unmarshal([]byte(text), &v); err != nil {
-		return "", errorOf("YAML", err)
+	v, err := readYAML(text)
+	if err != nil {
+		return "", err
 	}
-	b, err := json.Marshal(plain(v))
+	b, err := json.Marshal(v)
 	return string(b), err
 }
 
