@@ -149,7 +149,7 @@ by the passphrase or key is refused.
 The configuration of the core that was backed up is put into DIR/berth.toml. Start
 core with it, under the address the agents know; they reconnect by themselves:
 
-  berth core --config DIR/berth.toml --data DIR
+  berth core --config DIR/berth.toml --data DIR     # berth up, if it was that
 
 Only one core of the two may run: end the old one for good before. What was revoked
 since the backup is let in again: revoke it once more. Sign in anew: there are no
@@ -198,9 +198,19 @@ func (p *program) restore(ctx context.Context, file, data, identity, passFile st
 	}
 	fmt.Fprintf(p.out, "%s is whole: %d parts, of %s, written by version %s.\n", file, len(m.Parts), m.Time().Format(time.DateTime), m.Version)
 	if !check {
-		fmt.Fprintf(p.out, "Restored into %s. With the old core ended, start it:\n  berth core --config %s --data %s\n", data, filepath.Join(data, backup.SettingsFile), data)
+		settings := filepath.Join(data, backup.SettingsFile)
+		fmt.Fprintf(p.out, "Restored into %s. With the old core ended, start it:\n  berth %s --config %s --data %s\n", data, ranAs(settings), settings, data)
 	}
 	return nil
+}
+
+// ranAs is the verb that takes these settings: only `berth up` has a server of its own.
+func ranAs(settings string) string {
+	text, err := os.ReadFile(settings)
+	if err == nil && strings.Contains("\n"+string(text), "\nserver = ") {
+		return "up"
+	}
+	return "core"
 }
 
 func verifyFile(file string, ids []age.Identity) (backup.Manifest, error) {
