@@ -244,6 +244,9 @@ type SyncState struct {
 	Digest string    `json:"digest,omitempty"` // of what is pending
 	Alert  string    `json:"alert,omitempty"`  // key of the alert that is open
 	Last   *SyncDone `json:"last,omitempty"`   // the last good run
+	// Declared is what the last plan without a mistake found declared, as kind/name:
+	// while the source cannot be read, other syncs spare it all the same.
+	Declared []string `json:"declared,omitempty"`
 }
 
 // SyncDone is what the last good run of a sync left behind.

@@ -14,7 +14,7 @@ import (
 )
 
 // MaxSource is how many bytes a script may have.
-const MaxSource = 1 << 20
+const MaxSource = 128 << 10
 
 // Program is a compiled script. It may run any number of times, at once too.
 type Program struct {

@@ -173,10 +173,8 @@ func (s *Syncer) declaredElsewhere(sync string) map[string]string {
 		if _, err := s.cfg.Syncs.Find(d.Key); err != nil {
 			continue
 		}
-		for _, c := range d.Value.Plan.Changes {
-			if c.Op != "delete" && c.Op != "keep" {
-				out[c.Kind+"/"+c.Name] = t.Name
-			}
+		for _, name := range d.Value.Declared {
+			out[name] = t.Name
 		}
 	}
 	return out

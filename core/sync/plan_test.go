@@ -343,6 +343,14 @@ func TestOtherSyncsKeepWhatTheyDeclare(t *testing.T) {
 	if !strings.Contains(p.Text(), `! server one: not declared here, and kept: sync "first" declares it`) {
 		t.Errorf("the plan says\n%s", p.Text())
 	}
+	// Also while the other one's file cannot be read.
+	w.Forge.Repo("a/b").Commit(map[string]string{"r.toml": "[[server]\n"}, "oops")
+	if st, err := w.Refresh(t.Context(), "first"); err != nil || st.Plan.Problem == nil {
+		t.Fatalf("a broken file is no problem: %v", err)
+	}
+	if p := good(t, w, "second"); strings.Contains(strings.Join(deletes(p), " "), "server/one") {
+		t.Errorf("deletes %v", deletes(p))
+	}
 }
 
 func TestSelection(t *testing.T) {
