@@ -13,6 +13,26 @@ import (
 	"berth/schema"
 )
 
+// maxDepth is how many brackets may be open at once: what reads scripts recurses.
+const maxDepth = 1000
+
+// tooDeep counts brackets wherever they stand; no real script comes near the limit.
+func tooDeep(source string) bool {
+	depth := 0
+	for i := range len(source) {
+		switch source[i] {
+		case '(', '[', '{':
+			depth++
+		case ')', ']', '}':
+			depth = max(depth-1, 0)
+		}
+		if depth > maxDepth {
+			return true
+		}
+	}
+	return false
+}
+
 // MaxSource is how many bytes a script may have.
 const MaxSource = 128 << 10
 
@@ -35,6 +55,9 @@ const (
 func Compile(source string) (*Program, error) {
 	if len(source) > MaxSource {
 		return nil, schema.Errorf(schema.TooLarge, "the script is larger than %d KiB", MaxSource>>10)
+	}
+	if tooDeep(source) {
+		return nil, schema.Errorf(schema.Invalid, "more than %d brackets are open at once", maxDepth)
 	}
 	res := api.Build(api.BuildOptions{
 		Stdin:             &api.StdinOptions{Contents: `import "` + entry + `"`, Sourcefile: "entry"},
