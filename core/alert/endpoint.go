@@ -122,10 +122,7 @@ func (a *Alerts) request(ctx context.Context, address, kind string, body []byte,
 // of it, and the values of the query.
 func without(answer string, u *url.URL) string {
 	const short = 6 // words as short as this are no secrets, and in many answers
-	secrets := []string{u.RequestURI(), u.Path, u.RawQuery}
-	for _, part := range strings.Split(u.Path, "/") {
-		secrets = append(secrets, part)
-	}
+	secrets := append([]string{u.RequestURI(), u.Path, u.RawQuery}, strings.Split(u.Path, "/")...) // the longest first
 	for _, values := range u.Query() {
 		secrets = append(secrets, values...)
 	}

@@ -148,7 +148,7 @@ func (s *syncing) deploy(ctx context.Context, down *downs) error {
 			g.ends[d.Kind+"/"+d.Name] = make(chan struct{})
 		}
 		if d.What == "failed" {
-			g.bad[d.Kind+"/"+d.Name] = "cannot be told"
+			g.bad[d.Kind+"/"+d.Name] = "what it needs could not be found out"
 		}
 	}
 	var wg stdsync.WaitGroup

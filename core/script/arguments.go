@@ -90,7 +90,7 @@ func nested(text string) int {
 	open, deepest := 0, 0
 	for line := range strings.SplitSeq(text, "\n") {
 		marks, leading := 0, true
-		for i := 0; i < len(line); i++ {
+		for i := range len(line) {
 			switch line[i] {
 			case ' ', '\t':
 			case '-', '?':
