@@ -121,7 +121,7 @@ func (a *Alerts) request(ctx context.Context, address, kind string, body []byte,
 // without takes out of an answer what it repeats of the address: the path, or parts
 // of it, and the values of the query.
 func without(answer string, u *url.URL) string {
-	const short = 6 // words as short as this are no secrets, and in many answers
+	const short = 6                                                                                // words as short as this are no secrets, and in many answers
 	secrets := append([]string{u.RequestURI(), u.Path, u.RawQuery}, strings.Split(u.Path, "/")...) // the longest first
 	for _, values := range u.Query() {
 		secrets = append(secrets, values...)
