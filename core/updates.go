@@ -55,7 +55,10 @@ func (u updates) CheckStack(ctx context.Context, key string) (schema.UpdateState
 	if err != nil {
 		return schema.UpdateState{}, err
 	}
-	running := u.running(server.ID, func(x schema.Container) bool { return x.Stack == st.ID })
+	running, err := u.running(ctx, server, func(x schema.Container) bool { return x.Stack == st.ID })
+	if err != nil {
+		return schema.UpdateState{}, err
+	}
 	var list []update.Service
 	for _, s := range d.Value.Services {
 		i := slices.IndexFunc(running, func(x schema.Container) bool { return x.Service == s.Name })
@@ -83,7 +86,10 @@ func (u updates) CheckDeployment(ctx context.Context, key string) (schema.Update
 	}
 	name := cmp.Or(dp.Config.CustomName, dp.Name)
 	image := dp.Config.Image.Image.Image
-	running := u.running(server.ID, func(x schema.Container) bool { return strings.TrimPrefix(x.Name, "/") == name })
+	running, err := u.running(ctx, server, func(x schema.Container) bool { return strings.TrimPrefix(x.Name, "/") == name })
+	if err != nil {
+		return schema.UpdateState{}, err
+	}
 	one := update.Service{Name: dp.Name, Image: image, Login: u.login(image, "", dp.Config.ImageRegistryAccount)}
 	if len(running) > 0 {
 		one.ImageID = running[0].ImageID
@@ -92,9 +98,6 @@ func (u updates) CheckDeployment(ctx context.Context, key string) (schema.Update
 }
 
 func (u updates) check(ctx context.Context, kind, id string, server schema.Target, list []update.Service) (schema.UpdateState, error) {
-	if online, _ := u.c.monitor.Online(server.ID); !online {
-		return schema.UpdateState{}, schema.Errorf(schema.Unavailable, "server %q is offline: what it runs is not known", server.Name)
-	}
 	state, err := u.c.checker.Check(ctx, server, list)
 	if err != nil {
 		return state, err
@@ -104,19 +107,23 @@ func (u updates) check(ctx context.Context, kind, id string, server schema.Targe
 	return state, err
 }
 
-// running lists the containers of a server that run and are wanted.
-func (u updates) running(server string, want func(schema.Container) bool) []schema.Container {
-	m := u.c.monitor.Server(server)
-	if m.Status == nil {
-		return nil
+// running asks a server which of its containers run and are wanted. What the monitor
+// knows may be a second old: a stack that was deployed just now would have the images
+// of before.
+func (u updates) running(ctx context.Context, server schema.Target, want func(schema.Container) bool) ([]schema.Container, error) {
+	if online, _ := u.c.monitor.Online(server.ID); !online {
+		return nil, schema.Errorf(schema.Unavailable, "server %q is offline: what it runs is not known", server.Name)
 	}
-	var out []schema.Container
-	for _, x := range m.Status.Containers {
-		if x.State == "running" && want(x) {
-			out = append(out, x)
-		}
+	ctx, cancel := context.WithTimeout(ctx, agentAnswers)
+	defer cancel()
+	st, err := bus.Ask(ctx, u.c.conn, server.ID, schema.Ping, struct{}{})
+	if err != nil {
+		return nil, schema.Wrap(schema.CodeOf(err), err, "ask server %q what it runs", server.Name)
 	}
-	return out
+	if st.Engine.Error != "" {
+		return nil, schema.Errorf(schema.Unavailable, "server %q: what it runs is not known: %s", server.Name, st.Engine.Error)
+	}
+	return slices.DeleteFunc(st.Containers, func(x schema.Container) bool { return x.State != "running" || !want(x) }), nil
 }
 
 // login finds how to log in to the registry of an image: by the account that is
