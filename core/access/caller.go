@@ -19,6 +19,18 @@ const (
 	IsAdmin Level = "Admin"
 )
 
+// Specific is what somebody may do besides his level: levels do not imply it.
+type Specific string
+
+// The specific permissions, in the words of the wire.
+const (
+	Terminal  Specific = "Terminal"
+	Attach    Specific = "Attach"
+	Inspect   Specific = "Inspect"
+	Logs      Specific = "Logs"
+	Processes Specific = "Processes"
+)
+
 // Caller is who is asking.
 type Caller struct {
 	UserID   string

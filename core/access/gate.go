@@ -17,16 +17,6 @@ import (
 	"berth/schema"
 )
 
-// User is somebody who can sign in.
-type User struct {
-	ID       string `json:"id"`
-	Username string `json:"username"`
-	Hash     string `json:"hash"` // argon2id of the password
-	Admin    bool   `json:"admin"`
-	Enabled  bool   `json:"enabled"`
-	Created  int64  `json:"created"` // unix ms
-}
-
 // Session is a sign-in of a user, by the SHA-256 of its secret.
 type Session struct {
 	User    string `json:"user"`
@@ -170,7 +160,7 @@ func (g *Gate) CreateAdmin(ctx context.Context, username, password string) (User
 	if err != nil {
 		return User{}, err
 	}
-	u := User{ID: adminID, Username: username, Hash: hash, Admin: true, Enabled: true, Created: g.cfg.Now().UnixMilli()}
+	u := User{ID: adminID, Username: username, Kind: LocalUser, Hash: hash, Super: true, Admin: true, Enabled: true, Created: g.cfg.Now().UnixMilli()}
 	if _, err := g.cfg.Users.Create(ctx, u.ID, u); err != nil {
 		return User{}, schema.Wrap(schema.CodeOf(err), err, "create the administrator")
 	}

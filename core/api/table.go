@@ -30,8 +30,9 @@ type Row struct {
 	Aliases []string // older names
 	Doc     string   // one sentence
 	Needs   access.Level
-	Own     bool   // not one of Komodo's
-	Kind    string // of the resource that the first parameter names, if any
+	Also    access.Specific // what is needed on the resource besides the level, if anything
+	Own     bool            // not one of Komodo's
+	Kind    string          // of the resource that the first parameter names, if any
 	Params  []Param
 	Result  func(s *shapes) any // JSON schema of the answer
 	Example map[string]any      // parameters
@@ -47,6 +48,7 @@ type spec struct {
 	aliases []string
 	doc     string
 	needs   access.Level
+	also    access.Specific
 	kind    string
 	own     bool
 	example map[string]any
@@ -54,7 +56,7 @@ type spec struct {
 
 func row[P, R any](g Group, s spec, h func(ctx context.Context, p P) (R, error)) Row {
 	return Row{
-		Group: g, Name: s.name, Aliases: s.aliases, Doc: s.doc, Needs: s.needs, Kind: s.kind, Own: s.own, Example: s.example,
+		Group: g, Name: s.name, Aliases: s.aliases, Doc: s.doc, Needs: s.needs, Also: s.also, Kind: s.kind, Own: s.own, Example: s.example,
 		Params: paramsOf(reflect.TypeFor[P]()), Result: func(s *shapes) any { return s.of(reflect.TypeFor[R]()) },
 		handle: func(ctx context.Context, raw json.RawMessage) (any, error) {
 			p, err := decodeParams[P](raw)
