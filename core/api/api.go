@@ -132,6 +132,7 @@ func New(d Deps) *API {
 	for _, part := range [][]Row{
 		a.systemRows(), a.accountRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.stackRows(), a.deploymentRows(), a.tagRows(),
 		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.deliveryRows(), a.alertRows(), a.updateCheckRows(), a.scheduleRows(), a.syncRows(), a.executionRows(),
+		a.swarmRows(), a.terminalRows(),
 	} {
 		rows = append(rows, part...)
 	}

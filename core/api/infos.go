@@ -31,6 +31,8 @@ func (a *API) infos(kind string) infoOf {
 		return a.builderInfos
 	case "alerter":
 		return a.alerterInfos
+	case "swarm":
+		return a.swarmInfos
 	}
 	return func(context.Context) (map[string]info, error) { return map[string]info{}, nil }
 }

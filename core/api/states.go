@@ -111,10 +111,13 @@ func counts(names []string) any {
 }
 
 // actionStates lists per kind the members of its action state, and which actions
-// make them true. Members without an action are there for clients.
+// make them true; behind a # it is how many there are. Members without an action
+// are there for clients.
 func actionStates() map[string][][2]string {
 	return map[string][][2]string{
+		"swarm":         {},
 		"resource_sync": {{"syncing", "RunSync"}},
+		"action":        {{"running", "#RunAction"}},
 		"stack": {
 			{"pulling", "PullStack"},
 			{"deploying", "DeployStack DeployStackIfChanged"},
@@ -141,19 +144,19 @@ func actionStates() map[string][][2]string {
 		"procedure": {{"running", "RunProcedure"}},
 		"build":     {{"building", "RunBuild"}},
 		"server": {
-			{"pruning_networks", ""},
-			{"pruning_containers", ""},
-			{"pruning_images", ""},
-			{"pruning_volumes", ""},
-			{"pruning_builders", ""},
-			{"pruning_buildx", ""},
-			{"pruning_system", ""},
-			{"starting_containers", "#"},
-			{"restarting_containers", "#"},
-			{"pausing_containers", "#"},
-			{"unpausing_containers", "#"},
-			{"stopping_containers", "#"},
-			{"destroying_containers", "#"},
+			{"pruning_networks", "PruneNetworks"},
+			{"pruning_containers", "PruneContainers"},
+			{"pruning_images", "PruneImages"},
+			{"pruning_volumes", "PruneVolumes"},
+			{"pruning_builders", "PruneDockerBuilders"},
+			{"pruning_buildx", "PruneBuildx"},
+			{"pruning_system", "PruneSystem"},
+			{"starting_containers", "#StartContainer StartAllContainers"},
+			{"restarting_containers", "#RestartContainer RestartAllContainers"},
+			{"pausing_containers", "#PauseContainer PauseAllContainers"},
+			{"unpausing_containers", "#UnpauseContainer UnpauseAllContainers"},
+			{"stopping_containers", "#StopContainer StopAllContainers"},
+			{"destroying_containers", "#DestroyContainer"},
 		},
 	}
 }
@@ -162,7 +165,7 @@ func (a *API) actionState(kind string, verbs [][2]string) Row {
 	props := map[string]any{}
 	for _, v := range verbs {
 		props[v[0]] = map[string]any{"type": "boolean"}
-		if v[1] == "#" {
+		if strings.HasPrefix(v[1], "#") {
 			props[v[0]] = map[string]any{"type": "integer"}
 		}
 	}
@@ -190,14 +193,18 @@ func (a *API) actionState(kind string, verbs [][2]string) Row {
 
 // doing looks at the runs of a target that have not ended.
 func (a *API) doing(ctx context.Context, t schema.Target, verbs [][2]string) (map[string]any, error) {
-	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{Kind: t.Kind, Target: t.ID, Pending: true})
+	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{Kind: t.Kind, Target: t.ID, Pending: true, Limit: allRuns})
 	out := map[string]any{}
 	for _, v := range verbs {
-		out[v[0]] = slices.ContainsFunc(runs, func(r *schema.Run) bool {
-			return !r.State.Terminal() && slices.Contains(strings.Fields(v[1]), r.Action)
-		})
-		if v[1] == "#" {
-			out[v[0]] = 0
+		actions, counted := strings.CutPrefix(v[1], "#")
+		n := 0
+		for _, r := range runs {
+			if !r.State.Terminal() && slices.Contains(strings.Fields(actions), r.Action) {
+				n++
+			}
+		}
+		if out[v[0]] = n > 0; counted {
+			out[v[0]] = n
 		}
 	}
 	return out, err

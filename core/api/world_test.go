@@ -165,6 +165,7 @@ func newWorld(t *testing.T) *world {
 	sealer, err := store.OpenSealer(t.TempDir())
 	must(t, err)
 	g := resource.NewRegistry(resource.Options{Bucket: open[json.RawMessage](t, b, bus.BucketResources), Sealer: sealer, Now: time.Now, Log: bustest.Log(t)})
+	resource.Register(g, "swarm", schema.DefaultSwarm)
 	resource.Register(g, "variable", schema.DefaultVariable, resource.Named(schema.VariableName), resource.Flat())
 	v := views{
 		servers:    resource.Register(g, "server", schema.DefaultServer),

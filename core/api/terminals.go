@@ -1,0 +1,78 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+
+	"berth/core/access"
+	"berth/schema"
+)
+
+// terminalTarget is where a terminal is: {"type": "Server", "params": {…}}.
+type terminalTarget struct {
+	Type   string          `json:"type"` // Server, Container, Stack, Deployment
+	Params json.RawMessage `json:"params"`
+}
+
+// Terminal is one as clients read it.
+type Terminal struct {
+	Name       string         `json:"name"`
+	Target     terminalTarget `json:"target"`
+	TargetName string         `json:"target_name,omitempty"`
+	Command    string         `json:"command"`
+	Size       float64        `json:"stored_size_kb"`
+	Created    int64          `json:"created_at"`
+}
+
+type listTerminals struct {
+	Target   *terminalTarget `json:"target,omitempty" doc:"Only terminals there; all when absent."`
+	UseNames bool            `json:"use_names,omitempty" doc:"Fill target_name."`
+	Terms    schema.StrList  `json:"terms,omitempty" doc:"Parts of the name that must all be there."`
+	Page     int             `json:"page,omitempty" doc:"Page, from 0."`
+	Limit    *int            `json:"limit,omitempty" doc:"Terminals per page; 50 when absent, all when 0."`
+	SortBy   string          `json:"sort_by,omitempty" doc:"Name, Target, Command, Size or Created."`
+	SortDesc bool            `json:"sort_desc,omitempty" doc:"Last first."`
+}
+
+type createTerminal struct {
+	Target   terminalTarget `json:"target" doc:"Where: {type, params}."`
+	Name     string         `json:"name,omitempty" doc:"Its name; made up when absent."`
+	Command  string         `json:"command,omitempty" doc:"What runs in it; a shell when absent."`
+	Mode     string         `json:"mode,omitempty" doc:"exec or attach, in a container."`
+	Recreate string         `json:"recreate,omitempty" doc:"Never, Always or DifferentCommand."`
+}
+
+type deleteTerminal struct {
+	Target   terminalTarget `json:"target" doc:"Where it is."`
+	Terminal string         `json:"terminal" doc:"Its name."`
+}
+
+type serverTerminals struct {
+	Server string `json:"server" doc:"Name or id of the server."`
+}
+
+type batchTerminals struct {
+	Query resourceQuery `json:"query,omitzero" doc:"Which servers: terms, names, tags, tag_behavior, templates, specific."`
+}
+
+// terminalRows are understood, and not built yet.
+func (a *API) terminalRows() []Row {
+	where := map[string]any{"type": "Server", "params": map[string]any{"server": "my-server"}}
+	s := func(name, doc string, example map[string]any) spec {
+		return spec{name: name, doc: doc, needs: access.CanRead, also: access.Terminal, example: example}
+	}
+	all := s("DeleteAllTerminals", "End all terminals of a server.", map[string]any{"server": "my-server"})
+	all.kind = "server"
+	return []Row{
+		Read(s("ListTerminals", "List the terminals that are open.", map[string]any{}), later[listTerminals, []Terminal]),
+		Write(s("CreateTerminal", "Open a terminal.", map[string]any{"target": where}), later[createTerminal, Terminal]),
+		Write(s("DeleteTerminal", "End a terminal.", map[string]any{"target": where, "terminal": "term-1"}), later[deleteTerminal, None]),
+		Write(all, later[serverTerminals, None]),
+		Write(s("BatchDeleteAllTerminals", "End all terminals of many servers.", map[string]any{"query": map[string]any{}}), later[batchTerminals, None]),
+	}
+}
+
+func later[P, R any](context.Context, P) (R, error) {
+	var none R
+	return none, notBuilt("what needs a terminal")
+}

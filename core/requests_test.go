@@ -1,0 +1,145 @@
+package core
+
+import (
+	"bufio"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// missing are Komodo's requests that have no row yet.
+func missing() []string {
+	return []string{
+		"ListGitProvidersFromConfig",
+		"ListImageRegistriesFromConfig",
+		"ListSecrets",
+		"GetPeripheryInformation",
+		"GetSystemInformation",
+		"GetSystemStats",
+		"ListSystemProcesses",
+		"GetHistoricalServerStats",
+		"InspectContainer",
+		"GetResourceMatchingContainer",
+		"GetContainerLog",
+		"SearchContainerLog",
+		"ListComposeProjects",
+		"InspectNetwork",
+		"InspectImage",
+		"ListImageHistory",
+		"InspectVolume",
+		"ListAllStackServices",
+		"InspectStackContainer",
+		"SearchStackLog",
+		"ListCommonStackExtraArgs",
+		"ListCommonStackBuildExtraArgs",
+		"InspectDeploymentContainer",
+		"SearchDeploymentLog",
+		"GetDeploymentStats",
+		"ListCommonDeploymentExtraArgs",
+		"GetBuildMonthlyStats",
+		"ListCommonBuildExtraArgs",
+		"GetActionsSummary",
+		"GetAlertersSummary",
+		"ListApiKeysForServiceUser",
+		"FindUser",
+		"ListUsers",
+		"ListPermissions",
+		"GetPermission",
+		"ListUserTargetPermissions",
+		"GetGitProviderAccount",
+		"ListGitProviderAccounts",
+		"GetImageRegistryAccount",
+		"ListImageRegistryAccounts",
+		"ListOnboardingKeys",
+		"CreateNetwork",
+		"UpdateServerPublicKey",
+		"RotateServerKeys",
+		"WriteStackFileContents",
+		"CreateDeploymentFromContainer",
+		"WriteBuildFileContents",
+		"RefreshBuildCache",
+		"RefreshRepoCache",
+		"CreateTag",
+		"DeleteTag",
+		"RenameTag",
+		"UpdateTagColor",
+		"PushRecentlyViewed",
+		"SetLastSeenUpdate",
+		"DeleteUser",
+		"CreateLocalUser",
+		"CreateServiceUser",
+		"UpdateServiceUserDescription",
+		"UpdatePermissionOnTarget",
+		"UpdatePermissionOnResourceType",
+		"UpdateUserBasePermissions",
+		"UpdateUserAdmin",
+		"AddUserToUserGroup",
+		"RemoveUserFromUserGroup",
+		"SetUsersInUserGroup",
+		"SetEveryoneUserGroup",
+		"CreateGitProviderAccount",
+		"UpdateGitProviderAccount",
+		"DeleteGitProviderAccount",
+		"CreateImageRegistryAccount",
+		"UpdateImageRegistryAccount",
+		"DeleteImageRegistryAccount",
+		"CreateOnboardingKey",
+		"UpdateOnboardingKey",
+		"DeleteOnboardingKey",
+		"CreateApiKeyForServiceUser",
+		"DeleteApiKeyForServiceUser",
+	}
+}
+
+// Every request of Komodo has a row, under its old name too.
+func TestEveryRequestOfKomodoIsServed(t *testing.T) {
+	cfg := config(t, t.TempDir())
+	cfg.AllowPlaintext = true
+	info, _ := serve(t, cfg)
+	f, err := os.Open("testdata/requests.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	total := map[string]int{}
+	without := missing()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		words := strings.Fields(lines.Text())
+		if words[0] == "#" {
+			continue
+		}
+		group := words[0]
+		total[group]++
+		for _, name := range words[1:] {
+			// Without a content type, what is known is refused before anybody is asked for.
+			status := knock(t, info.Addr, "/"+group+"/"+name)
+			served, listed := status == http.StatusUnsupportedMediaType, slices.Contains(without, words[1])
+			switch {
+			case !served && !listed:
+				t.Errorf("%s %s has no row: it answers %d", group, name, status)
+			case served && listed:
+				t.Errorf("%s %s has a row now: take it off the list of missing ones", group, name)
+			}
+		}
+	}
+	if total["read"] != 140 || total["write"] != 114 || total["execute"] != 79 {
+		t.Errorf("the list has %v", total)
+	}
+}
+
+func knock(t *testing.T, addr, path string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+addr+path, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
+}
