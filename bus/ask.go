@@ -146,6 +146,7 @@ func (c *Conn) request(ctx context.Context, subject, what string, req, resp any)
 type call struct {
 	subject, reply, left string
 	data                 []byte
+	problem              func(error) any // body of an answer that says what went wrong; schema.ProblemOf when nil
 }
 
 type handler func(ctx context.Context, data []byte) (any, error)
@@ -212,6 +213,9 @@ func (c *Conn) reply(q call, v any, err error) {
 		}
 		m.Header = nats.Header{headerCode: {string(p.Code)}, headerErr: {oneLine(p.Text)}}
 		m.Data, _ = json.Marshal(p) // two strings
+		if q.problem != nil {
+			m.Data, _ = json.Marshal(q.problem(err)) // strings
+		}
 	}
 	if int64(len(m.Data)) > c.nc.MaxPayload()-1024 {
 		c.reply(q, nil, schema.Errorf(schema.TooLarge, "the answer is larger than 1 MiB"))

@@ -61,8 +61,19 @@ const (
 // WSPath is where core's HTTP port takes agents' websockets.
 const WSPath = "/nats"
 
-// ServiceAgent is the name under which agents are found by `nats micro ls`.
-const ServiceAgent = "periphery"
+// Names under which core and the agents are found by `nats micro ls`.
+const (
+	ServiceAgent = "periphery"
+	ServiceCore  = "core"
+)
+
+// The table of requests on the bus. Operators publish to SubjectAPI + group +
+// request; the server passes it on below SubjectRequests, where nobody else may
+// publish, with word of whose connection it came from.
+const (
+	SubjectAPI      = "berth.api."
+	SubjectRequests = "core.api."
+)
 
 // Notices: small lossy messages from core to an agent.
 const (
@@ -75,6 +86,7 @@ const (
 	headerErr    = "Nats-Service-Error"
 	headerCode   = "Nats-Service-Error-Code"
 	headerLeft   = "Berth-Timeout-Ms"
+	headerOrigin = "Nats-Request-Info" // set by the server, never by a client
 	maxToken     = 128
 	maxSubject   = 1024 // a subject beyond the control line closes the connection
 	eventStatus  = "status"

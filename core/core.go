@@ -350,6 +350,7 @@ func (c *core) answerAgents(ctx context.Context) error {
 		c.engine.Presence(ctx, id, online, since)
 	})
 	return errors.Join(
+		c.answerOperators(),
 		c.conn.OnStatus(c.monitor.Status),
 		bus.ServeHello(c.conn, c.signer.Seed, c.cfg.Version, c.hello), //nolint:contextcheck // answers live as long as the connection
 		bus.Serve(c.conn, schema.AskPending, c.engine.Pending),

@@ -363,9 +363,9 @@ func keysOperators(t *testing.T, h *busWorld) {
 		}
 		refused := []string{
 			"agent." + h.id[world.Nexus] + ".cmd.nudge", "agent." + h.id[world.Nexus] + ".res.c1", "fleet.cmd.ping", "cmdq." + h.id[world.Nexus] + ".c1", "run.r1",
-			"$KV.RESOURCES.x", "$JS.API.STREAM.DELETE.RUNS", "$JS.API.STREAM.PURGE.CMDQ", "$JS.API.DIRECT.GET.KV_RESOURCES", "$JS.API.STREAM.MSG.GET.KV_USERS", "ctl.core.exec.x",
+			"$KV.RESOURCES.x", "$JS.API.STREAM.DELETE.RUNS", "$JS.API.STREAM.PURGE.CMDQ", "$JS.API.DIRECT.GET.KV_RESOURCES", "$JS.API.STREAM.MSG.GET.KV_USERS", "core.api.execute.x", "berth.api.write.x",
 		}
-		own := "ctl.op-ada-" + role + ".exec.deploy"
+		own := "berth.api.execute.DeployStack"
 		if role == "read" {
 			refused = append(refused, own)
 		} else if err := nc.Publish(own, nil); err != nil {

@@ -175,7 +175,7 @@ func operatorPermissions(id string, role Role) (Permissions, error) {
 	p := Permissions{
 		Subscribe: []string{bus.Inbox(id) + ".>", "agent.*.evt.>", "run.>"},
 		Publish: []string{
-			"$SRV.>", "ctl." + id + ".read.>",
+			"$SRV.>", bus.SubjectAPI + "read.*",
 			"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
 		},
 	}
@@ -191,7 +191,7 @@ func operatorPermissions(id string, role Role) (Permissions, error) {
 	switch role {
 	case RoleRead:
 	case RoleExec:
-		p.Publish = append(p.Publish, "ctl."+id+".exec.>")
+		p.Publish = append(p.Publish, bus.SubjectAPI+"execute.*")
 	default:
 		return Permissions{}, schema.Errorf(schema.Denied, "operator %s has no role", id)
 	}

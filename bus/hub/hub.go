@@ -178,6 +178,10 @@ func (h *Hub) serve() error {
 		srv.Shutdown()
 		return fmt.Errorf("start the bus: recover the store in %s: %w", h.opts.Dir, err)
 	}
+	if err := passRequests(acc); err != nil {
+		srv.Shutdown()
+		return fmt.Errorf("start the bus: %w", err)
+	}
 	return nil
 }
 

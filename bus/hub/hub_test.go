@@ -56,7 +56,7 @@ func TestAgentIsDeniedWhatIsNotItsOwn(t *testing.T) {
 	for _, s := range []string{
 		">", "_INBOX.>", "_INBOX.core.>", "_INBOX." + agentB + ".>", "agent.>", "agent.*.cmd.>", "agent." + agentB + ".cmd.>",
 		"agent." + agentB + ".evt.>", "agent." + agentA + ".evt.>", "agent." + agentB + ".res.>", "agent." + agentB + ".out.>", "agent.*.ask.>", "run.>", "cmdq.>",
-		"$SYS.>", "$KV.>", "$JS.>", "$SRV.>", "ctl.>", "$SYS.REQ.USER.AUTH",
+		"$SYS.>", "$KV.>", "$JS.>", "$SRV.>", "berth.api.>", "core.api.>", "$SYS.REQ.USER.AUTH",
 	} {
 		t.Run("sub "+s, func(t *testing.T) {
 			if _, err := nc.SubscribeSync(s); err != nil {
@@ -70,7 +70,7 @@ func TestAgentIsDeniedWhatIsNotItsOwn(t *testing.T) {
 		"agent." + agentA + ".cmd.nudge", "fleet.cmd.ping", "_INBOX.core.x.y", "_INBOX." + agentB + ".x", "run.r1", "cmdq." + agentA + ".c1", "$KV.AGENTS.x", "$KV.LEASE.x",
 		"$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.RUNS", "$JS.API.STREAM.DELETE.RUNS", "$JS.API.STREAM.PURGE.CMDQ", "$JS.API.DIRECT.GET.CMDQ",
 		"$JS.API.CONSUMER.MSG.NEXT.RES.engine", "$JS.API.CONSUMER.CREATE.RUNS", "$JS.ACK.RES.engine.1.1.1.1.0", "$JS.FC.x",
-		"$SYS.REQ.USER.AUTH", "$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER." + b.Hub.Conn().NATS().ConnectedServerId() + ".KICK", "$SRV.PING", "ctl." + agentA + ".exec.x",
+		"$SYS.REQ.USER.AUTH", "$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER." + b.Hub.Conn().NATS().ConnectedServerId() + ".KICK", "$SRV.PING", "berth.api.read.GetVersion", "berth.api.execute.x", "core.api.read.GetVersion",
 	} {
 		t.Run("pub "+s, func(t *testing.T) {
 			if err := nc.Publish(s, []byte("x")); err != nil {
@@ -91,8 +91,8 @@ func TestOperatorRoles(t *testing.T) {
 		t.Errorf("an operator reads runs: %v, %v", events, err)
 	}
 	tests := map[*bus.Conn][]string{
-		read: {"ctl.alice.exec.x", "ctl.bob.read.x", "agent." + agentA + ".cmd.nudge", "run.r1", "$JS.API.STREAM.DELETE.RUNS", "$JS.API.DIRECT.GET.KV_TOKENS.x", "$KV.AGENTS.x"},
-		exec: {"ctl.alice.exec.x", "agent." + agentA + ".cmd.nudge", "$JS.API.STREAM.MSG.GET.KV_VARIABLES", "$JS.API.CONSUMER.CREATE.KV_AGENTS"},
+		read: {"berth.api.execute.x", "berth.api.write.x", "core.api.read.x", "agent." + agentA + ".cmd.nudge", "run.r1", "$JS.API.STREAM.DELETE.RUNS", "$JS.API.DIRECT.GET.KV_TOKENS.x", "$KV.AGENTS.x"},
+		exec: {"berth.api.write.x", "core.api.execute.x", "agent." + agentA + ".cmd.nudge", "$JS.API.STREAM.MSG.GET.KV_VARIABLES", "$JS.API.CONSUMER.CREATE.KV_AGENTS"},
 	}
 	for c, subjects := range tests {
 		var d denied
@@ -104,7 +104,7 @@ func TestOperatorRoles(t *testing.T) {
 			bustest.Eventually(t, 5*time.Second, s+" is refused", func() bool { return d.has(s) })
 		}
 	}
-	if err := exec.NATS().Publish("ctl.bob.exec.x", nil); err != nil {
+	if err := exec.NATS().Publish("berth.api.execute.x", nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -36,12 +36,14 @@ type Caller struct {
 	UserID   string
 	Username string
 	Admin    bool
-	Actor    schema.Actor // as runs record it: the user, or the key used
-	Key      string       // the API key used, if any
-	Peer     string       // address
-	Via      string       // click, api, cli, run
-	Run      string       // id of the run that asks, of a script; else empty
-	Root     string       // topmost ancestor of that run
+	// Everywhere is what he may do with every resource, whatever is granted on it.
+	Everywhere Level
+	Actor      schema.Actor // as runs record it: the user, or the key used
+	Key        string       // the API key used, if any
+	Peer       string       // address
+	Via        string       // click, api, cli, bus, run
+	Run        string       // id of the run that asks, of a script; else empty
+	Root       string       // topmost ancestor of that run
 }
 
 type callerKey struct{}
@@ -68,7 +70,7 @@ func Permit(ctx context.Context, needs Level, target schema.Target) error {
 	switch {
 	case !ok:
 		return schema.Errorf(schema.Unauthenticated, "not signed in")
-	case c.Admin || needs == AnyUser:
+	case c.Admin || needs == AnyUser || c.Everywhere.covers(needs):
 		return nil
 	case target.Name != "":
 		return schema.Errorf(schema.Denied, "%s may not: it needs %s on %s %q", c.Username, needs, target.Kind, target.Name)

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"berth/core/access"
 	"berth/schema"
@@ -164,6 +165,9 @@ func (a *API) username(_ context.Context, p userID) (username, error) {
 		if id, name := operatorOf(schema.Actor{Kind: kind}); id == p.UserID {
 			return username{Username: name}, nil
 		}
+	}
+	if name, isOperator := strings.CutPrefix(p.UserID, "op-"); isOperator {
+		return username{Username: name}, nil
 	}
 	u, err := a.deps.Gate.User(p.UserID)
 	return username{Username: u.Username}, err

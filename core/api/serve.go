@@ -166,9 +166,13 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status >= http.StatusInternalServerError && code != schema.Unavailable && code != schema.Unsupported {
 		a.deps.Log.Error("answer a request", "err", err, "path", r.URL.Path)
 	}
-	p := problem{Code: code, Trace: trail(err)}
-	p.Error, p.Trace = p.Trace[0], p.Trace[1:]
-	writeJSON(w, status, p)
+	writeJSON(w, status, ProblemOf(err))
+}
+
+// ProblemOf is the body that tells a client of an error.
+func ProblemOf(err error) any {
+	texts := trail(err)
+	return problem{Error: texts[0], Trace: texts[1:], Code: schema.CodeOf(err)}
 }
 
 // trail returns the safe texts of an error's chain, outermost first, at least one.

@@ -61,7 +61,7 @@ const (
 // operatorOf returns the id and the name of who is recorded as having started it.
 func operatorOf(a schema.Actor) (id, name string) {
 	switch a.Kind {
-	case "user", "key":
+	case "user", "key", "operator":
 		return a.ID, a.Name
 	case "webhook":
 		return operatorWebhook, "Git Webhook"

@@ -108,6 +108,8 @@ func causeText(r *schema.Run) string {
 		return "command line"
 	case "api":
 		return "API"
+	case "bus":
+		return "bus"
 	case "":
 		return "started"
 	}
