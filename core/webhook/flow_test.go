@@ -120,6 +120,28 @@ func TestStartThatCannotBe(t *testing.T) {
 	t.Error("the delivery still says accepted")
 }
 
+// A delivery whose start is refused again and again ends with a verdict, and those
+// behind it go on.
+func TestStartInConflictEnds(t *testing.T) {
+	for _, code := range []schema.Code{schema.Conflict, schema.Internal} {
+		t.Run(string(code), func(t *testing.T) {
+			w := newWorld(t)
+			h, body := signed(t, "github-push", coreSecret)
+			_, first := w.post(t, "/listener/github/procedure/deploy/main", h, body)
+			w.engine.never = map[string]error{first.Run: schema.Errorf(code, "somebody else was first")}
+			_, second := w.post(t, "/listener/github/stack/web/deploy", h, body)
+			w.run(t)
+			if got := w.engine.wait(t, 1); got[0].ID != second.Run {
+				t.Errorf("started %+v, want the later delivery's run %s", got, second.Run)
+			}
+			d, err := w.h.cfg.Journal.Get(t.Context(), first.Delivery)
+			if err != nil || d.Verdict != schema.VerdictRefused || !strings.HasPrefix(d.Reason, "could not start: ") || d.Run != "" {
+				t.Errorf("the delivery that could not start says %+v (%v)", d, err)
+			}
+		})
+	}
+}
+
 func TestStormKeepsOrder(t *testing.T) {
 	w := newWorld(t)
 	w.run(t)

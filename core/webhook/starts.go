@@ -147,11 +147,16 @@ func (h *Handler) startAll(ctx context.Context) uint64 {
 	}
 }
 
+// fewTries is how often a start is tried whose failure may be the delivery's own:
+// about three seconds, in which those that came later wait.
+const fewTries = 7
+
 // start starts one run, trying again while core cannot. It fails only when ctx
-// ends; what can never start is written into the delivery.
+// ends; what can never start is written into the delivery, and the next one has
+// its turn.
 func (h *Handler) start(ctx context.Context, p pending) error {
 	wait := 50 * time.Millisecond
-	for {
+	for try := 1; ; try++ {
 		_, err := h.cfg.Runs.Start(ctx, p.req)
 		if err == nil {
 			return nil
@@ -159,7 +164,7 @@ func (h *Handler) start(ctx context.Context, p pending) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if !temporary(schema.CodeOf(err)) {
+		if most := tries(schema.CodeOf(err)); most > 0 && try >= most {
 			h.cfg.Log.Error("start a run for a delivery", "err", err, "delivery", p.req.Cause.Delivery)
 			h.reject(ctx, p.req.Cause.Delivery, err)
 			return nil
@@ -174,8 +179,17 @@ func (h *Handler) start(ctx context.Context, p pending) error {
 	}
 }
 
-func temporary(c schema.Code) bool {
-	return c == schema.Unavailable || c == schema.Internal || c == schema.Expired || c == schema.Conflict
+// tries is how often a start is tried that fails with the code; 0 is without end.
+// That core is not there is no fault of the delivery, and no other would start
+// either; a conflict or a fault within may pass, or be of this one alone.
+func tries(c schema.Code) int {
+	switch c {
+	case schema.Unavailable, schema.Expired:
+		return 0
+	case schema.Conflict, schema.Internal:
+		return fewTries
+	}
+	return 1
 }
 
 // reject writes into an accepted delivery that its run cannot be.

@@ -24,12 +24,16 @@ type engine struct {
 	mu      sync.Mutex
 	started []run.StartReq
 	fail    error
+	never   map[string]error // runs that cannot start, and why
 	wake    chan struct{}
 }
 
 func (e *engine) Start(_ context.Context, req run.StartReq) (*schema.Run, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if err := e.never[req.ID]; err != nil {
+		return nil, err
+	}
 	if e.fail != nil {
 		return nil, e.fail
 	}
