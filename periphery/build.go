@@ -22,6 +22,7 @@ type imageBuild struct {
 	job  *Job
 	req  schema.BuildRunReq
 	know *known
+	root string // of the sources
 	spec build.Spec
 	resp schema.BuildRunResp
 }
@@ -217,6 +218,7 @@ func (b *imageBuild) source(ctx context.Context) error {
 		b.resp.Commit = resp.CommitInfo
 		hint = "the repository has no such folder at commit " + short(resp.Commit) + ": correct build_path"
 	}
+	b.root = root
 	b.spec.Key = "berth-" + b.req.ID
 	b.spec.Context = under(root, c.BuildPath)
 	if c.Source() == schema.SourceInline {
@@ -227,11 +229,39 @@ func (b *imageBuild) source(ctx context.Context) error {
 	if info, err := os.Stat(b.spec.Context); err != nil || !info.IsDir() {
 		return schema.Errorf(schema.Invalid, "build context %s does not exist on this server: %s", b.spec.Context, hint)
 	}
+	if err := b.within("build_path", b.spec.Context); err != nil {
+		return err
+	}
 	return b.a.hook(ctx, b.job, b.know, hook{name: "pre_build", dir: b.spec.Context, cmd: c.PreBuild, plain: c.SkipSecretInterp})
+}
+
+// within refuses what a link of the repository leads out of it. Files that are the
+// server's own to begin with are nobody else's.
+func (b *imageBuild) within(field, path string) error {
+	if b.req.Source == nil {
+		return nil
+	}
+	return schema.Wrap(schema.Invalid, within(b.root, path, nil), "%s", field)
+}
+
+// contexts looks at the further folders that the build is given.
+func (b *imageBuild) contexts() error {
+	for name, where := range b.spec.Flags.Contexts {
+		if build.Remote(where) {
+			continue
+		}
+		if err := b.within("extra_args: --build-context "+name, under(b.spec.Context, where)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dockerfile reads the Dockerfile into memory.
 func (b *imageBuild) dockerfile(context.Context) error {
+	if err := b.contexts(); err != nil { // pre_build may have made them
+		return err
+	}
 	c := b.req.Config
 	if c.Source() == schema.SourceInline {
 		text, err := b.text("dockerfile", c.Dockerfile, true)
@@ -242,6 +272,11 @@ func (b *imageBuild) dockerfile(context.Context) error {
 		return err
 	}
 	path := under(b.spec.Context, c.DockerfilePath)
+	for _, file := range []string{path, path + ".dockerignore"} {
+		if err := b.within("dockerfile_path", file); err != nil {
+			return err
+		}
+	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return schema.Wrap(schema.Invalid, err, "read %s in the build context: %s: correct dockerfile_path", c.DockerfilePath, reasonOf(err))

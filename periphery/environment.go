@@ -158,6 +158,9 @@ func (d *deployment) decryptable(files []secrets.File) error {
 		return err
 	}
 	for _, f := range files {
+		if err := d.spec.Inside(f.Path); err != nil {
+			return err
+		}
 		data, err := secrets.Read(f.Path)
 		if err != nil {
 			return err
@@ -231,6 +234,9 @@ func (d *deployment) wrapper() error {
 		return schema.Errorf(schema.Unsupported, "compose_cmd_wrapper: Berth runs no compose command that could be wrapped; only `sops exec-env FILE '[[COMPOSE_COMMAND]]'` is understood: remove it, or put secrets into a .sops.env file")
 	}
 	path := under(d.dir, strings.Trim(m[1], `'"`))
+	if err := d.spec.Inside(path); err != nil {
+		return schema.Wrap(schema.Invalid, err, "compose_cmd_wrapper")
+	}
 	content, err := d.reveal(path)
 	if err != nil {
 		return schema.Wrap(schema.CodeOf(err), err, "compose_cmd_wrapper")

@@ -188,6 +188,33 @@ func (d *deployment) tracked(ctx context.Context) error {
 		own[filepath.Join(d.root, f.Path)] = true
 	}
 	d.spec.Tracked = func(path string) bool { return own[path] }
+	if d.spec.OnHost {
+		return nil
+	}
+	d.spec.Within = func(path string) error { return within(d.root, path, d.spec.Tracked) }
+	return d.links()
+}
+
+// links refuses what the settings name in a repository and a link of it leads out
+// of it. What the compose files name is looked at when they are read.
+func (d *deployment) links() error {
+	c := d.req.Config
+	type named struct{ field, path string }
+	list := []named{{"run_directory", d.dir}, {"env_file_path", under(d.dir, c.EnvFilePath)}}
+	for _, f := range c.FilePaths {
+		list = append(list, named{"file_paths", under(d.dir, f)})
+	}
+	for _, f := range c.AdditionalEnvFiles {
+		list = append(list, named{"additional_env_files", under(d.dir, f.Path)})
+	}
+	for _, f := range c.ConfigFiles {
+		list = append(list, named{"config_files", under(d.dir, f.Path)})
+	}
+	for _, n := range list {
+		if err := d.spec.Inside(n.path); err != nil {
+			return schema.Wrap(schema.Invalid, err, "%s", n.field)
+		}
+	}
 	return nil
 }
 

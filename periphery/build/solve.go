@@ -201,11 +201,16 @@ func (s *Spec) caches(attrs map[string]string) error {
 	return err
 }
 
+// Remote reports whether a named context is fetched by the engine.
+func Remote(where string) bool {
+	return strings.Contains(where, "://") || strings.HasPrefix(where, "git@")
+}
+
 // contexts adds the named contexts; folders are served over the session.
 func (s *Spec) contexts(attrs map[string]string, dirs filesync.StaticDirSource) error {
 	for i, name := range slices.Sorted(maps.Keys(s.Flags.Contexts)) {
 		where := s.Flags.Contexts[name]
-		if strings.Contains(where, "://") || strings.HasPrefix(where, "git@") {
+		if Remote(where) {
 			attrs["context:"+name] = where
 			continue
 		}

@@ -102,6 +102,9 @@ type Spec struct {
 	// git tracks; others are the containers' data. Nil takes what is mounted
 	// read-only below Dir for the stack's own.
 	Tracked func(path string) bool `json:"-"`
+	// Within refuses a file that a link leads to where the stack's files have no
+	// business; nil refuses none. What containers mount is theirs and not asked for.
+	Within func(path string) error `json:"-"`
 	// OnHost says that the files are the user's own to keep: what is mounted
 	// read-only below Dir is the stack's own also where Tracked does not know it.
 	OnHost bool

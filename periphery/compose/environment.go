@@ -117,7 +117,18 @@ func (s Spec) readFile(name string) ([]byte, error) {
 	if text, ok := s.Memory[path]; ok {
 		return text, nil
 	}
+	if err := s.Inside(path); err != nil {
+		return nil, err
+	}
 	return os.ReadFile(path)
+}
+
+// Inside refuses what Within refuses; a file in memory is on no way.
+func (s Spec) Inside(path string) error {
+	if _, ok := s.Memory[filepath.Clean(path)]; ok || s.Within == nil {
+		return nil
+	}
+	return s.Within(path)
 }
 
 // resolveEnvironment reads the env_file entries of all services, from memory where
@@ -155,6 +166,9 @@ func (s Spec) resolveEnvironment(p *types.Project) (warnings []string, err error
 
 // readEnvFile adds the variables of a service's env_file to env.
 func (s Spec) readEnvFile(service string, f types.EnvFile, env types.Mapping, lookup dotenv.LookupFn) (warnings []string, err error) {
+	if err := s.Inside(f.Path); err != nil {
+		return nil, schema.Wrap(schema.Invalid, err, "read env_file %s of service %q", s.short(f.Path), service)
+	}
 	text, err := s.readFile(f.Path)
 	if err != nil {
 		return nil, schema.Wrap(schema.NotFound, err, "read env_file %s of service %q: %s", s.short(f.Path), service, reason(err, filepath.Dir(f.Path)))
@@ -204,6 +218,8 @@ func (s Spec) embedSecrets(p *types.Project) error {
 			p.Secrets[name] = secret
 		} else if secret.File != "" && !s.exists(secret.File) {
 			return schema.Errorf(schema.NotFound, "read secret %q: no file %s", name, s.short(secret.File))
+		} else if err := s.Inside(secret.File); secret.File != "" && err != nil {
+			return schema.Wrap(schema.Invalid, err, "read secret %q", name)
 		}
 	}
 	return nil
@@ -217,6 +233,8 @@ func (s Spec) embedConfigs(p *types.Project) error {
 			p.Configs[name] = config
 		} else if _, err := os.Stat(config.File); config.File != "" && err != nil {
 			return schema.Errorf(schema.NotFound, "read config %q: no file %s", name, s.short(config.File))
+		} else if err := s.Inside(config.File); config.File != "" && err != nil {
+			return schema.Wrap(schema.Invalid, err, "read config %q", name)
 		}
 	}
 	return nil

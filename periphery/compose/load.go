@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,6 +81,9 @@ func (d *Deployer) load(ctx context.Context, s Spec) (*Plan, error) {
 	if err := refuse(project); err != nil {
 		return nil, err
 	}
+	if err := s.strays(project); err != nil {
+		return nil, err
+	}
 	more, err := s.resolveEnvironment(project)
 	if err != nil {
 		return nil, err
@@ -138,26 +142,40 @@ func reason(err error, dir string) string {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err.Error()
 	}
+	if se, ok := errors.AsType[*schema.Error](err); ok {
+		return schema.SafeText(se)
+	}
 	return err.Error()
 }
 
 // path makes a path of the spec absolute.
-func (s Spec) path(name string) string {
+func (s Spec) path(name string) string { return below(s.Dir, name) }
+
+// below is a path seen from a folder, if it is not absolute.
+func below(dir, name string) string {
 	if filepath.IsAbs(name) {
 		return filepath.Clean(name)
 	}
-	return filepath.Join(s.Dir, name)
+	return filepath.Join(dir, name)
 }
 
 // read parses files into a project, with env as the only variables. Nothing is
 // looked for elsewhere.
 func read(ctx context.Context, s Spec, home string, files []types.ConfigFile, env types.Mapping) (*types.Project, error) {
-	var remote string
+	var (
+		remote string
+		stray  error
+	)
 	listen := func(_ string, about map[string]any) {
+		if file, ok := about["file"].(string); ok && file != "" { // of extends
+			stray = cmp.Or(stray, s.Inside(below(home, file)))
+		}
 		if list, ok := about["path"].(types.StringList); ok {
 			for _, path := range list {
 				if strings.Contains(path, "://") || strings.Contains(path, "git@") || strings.HasPrefix(path, "github.com/") {
 					remote = path
+				} else {
+					stray = cmp.Or(stray, s.Inside(below(home, path)))
 				}
 			}
 		}
@@ -177,6 +195,8 @@ func read(ctx context.Context, s Spec, home string, files []types.ConfigFile, en
 		return nil, ctx.Err()
 	case remote != "":
 		return nil, schema.Errorf(schema.Unsupported, "load project %q: include %s: remote files are not fetched; put the file into the repository", s.Project, remote)
+	case stray != nil:
+		return nil, schema.Wrap(schema.Invalid, stray, "load project %q", s.Project)
 	case err != nil:
 		return nil, schema.Wrap(schema.Invalid, err, "load project %q: %s", s.Project, oneLine(err))
 	}
@@ -201,6 +221,26 @@ func refuse(p *types.Project) error {
 		}
 		if s.Image == "" && s.Build == nil {
 			return schema.Errorf(schema.Invalid, "load project %q: service %q has neither image nor build", p.Name, name)
+		}
+	}
+	return nil
+}
+
+// strays refuses services whose folder to build from, Dockerfile or labels a link
+// leads elsewhere.
+func (s Spec) strays(p *types.Project) error {
+	for name, service := range p.Services {
+		paths := slices.Clone([]string(service.LabelFiles))
+		if b := service.Build; b != nil && !remoteContext(b.Context) {
+			paths = append(paths, b.Context, filepath.Join(b.Context, ".dockerignore"))
+			if b.DockerfileInline == "" {
+				paths = append(paths, dockerfile(b), dockerfile(b)+".dockerignore")
+			}
+		}
+		for _, path := range paths {
+			if err := s.Inside(path); err != nil {
+				return schema.Wrap(schema.Invalid, err, "load project %q: service %q", p.Name, name)
+			}
 		}
 	}
 	return nil
