@@ -117,7 +117,8 @@ engine() {
 	[ -z "$missing" ] || apt_install $missing
 }
 
-chromium() {
+# Functions are not named like what they install: command -v would find them.
+chromium_() {
 	have chromium || have chromium-browser || have google-chrome || apt_install chromium fonts-dejavu-core
 }
 
@@ -175,7 +176,8 @@ if [ "$(id -u)" = 0 ] && have flock; then
 fi
 for goal in "$@"; do
 	case $goal in
-	engine | chromium | node) "$goal" ;;
+	engine | node) "$goal" ;;
+	chromium) chromium_ ;;
 	gcc) gcc_ ;;
 	curl) curl_ ;;
 	start-engine) start_engine ;;
