@@ -5,14 +5,8 @@ import (
 	"context"
 	"slices"
 
-	"berth/bus"
 	"berth/schema"
 )
-
-// ContainerLog asks a server's agent for the newest lines of a container.
-func (c *core) ContainerLog(ctx context.Context, server string, req schema.ContainerLogReq) (schema.StackLogResp, error) {
-	return bus.Ask(ctx, c.conn, server, schema.ContainerLog, req)
-}
 
 // Deployment returns a deployment by id or name.
 func (c *core) Deployment(ctx context.Context, id string) (schema.Resource[schema.DeploymentConfig], error) {

@@ -24,11 +24,8 @@ func (c *core) apiDeps() api.Deps {
 	return api.Deps{
 		Gate: c.gate, Peers: c.peers, Kinds: c.registry, Views: c, Builds: c, Singles: c, Engine: c.engine, Approvals: c.engine, Output: c.conn,
 		Deliveries: deliveries{c.journal, c.webhooks}, Fleet: fleet{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Updates: updates{c}, Schedules: c.schedules, Syncs: c.syncs, CheckPlan: c.syncs.CheckPlan, Tail: c.tail,
-		StackLog: func(ctx context.Context, server string, req schema.StackLogReq) (schema.StackLogResp, error) {
-			return bus.Ask(ctx, c.conn, server, schema.StackLog, req)
-		},
-		EngineList: func(ctx context.Context, server string, req schema.EngineListReq) (schema.EngineListResp, error) {
-			return bus.Ask(ctx, c.conn, server, schema.EngineList, req)
+		Ask: func(ctx context.Context, server, question string, req any) (json.RawMessage, error) {
+			return bus.Ask(ctx, c.conn, server, schema.Query[any, json.RawMessage]{Name: question}, req)
 		},
 		Title: c.title(), Version: c.cfg.Version, URL: c.cfg.URL, PublicKey: c.signer.Public(), Now: time.Now, Log: c.cfg.Log,
 	}

@@ -65,6 +65,7 @@ type Agent struct {
 	key     string // file of the key it connects with
 	conn    *bus.Conn
 	engine  *docker.Client
+	meter   *docker.Meter
 	deploy  *compose.Deployer
 	single  *single.Engine
 	builder *build.Builder
@@ -189,6 +190,7 @@ func (a *Agent) load() (err error) {
 	if a.engine, err = docker.Open(a.cfg.Engine); err != nil {
 		return err
 	}
+	a.meter = docker.NewMeter(a.engine)
 	a.deploy = compose.New(a.engine, []byte(a.digests.Digest([]byte("inputs of deploys"))), a.log)
 	a.single = single.New(a.engine)
 	a.builder = build.New(a.engine, a.log)

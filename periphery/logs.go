@@ -31,6 +31,9 @@ func (a *Agent) stackLog(ctx context.Context, req schema.StackLogReq) (schema.St
 		req.Tail = maxTail
 	}
 	var stdout, stderr bytes.Buffer
+	if err := searchable(req.Search); err != nil {
+		return resp, err
+	}
 	for _, c := range list {
 		if len(req.Services) > 0 && !slices.Contains(req.Services, c.Service) {
 			continue
@@ -39,8 +42,8 @@ func (a *Agent) stackLog(ctx context.Context, req schema.StackLogReq) (schema.St
 		if err := a.engine.Logs(ctx, c.ID, docker.LogOptions{Tail: req.Tail, Timestamps: req.Timestamps}, &o, &e); err != nil {
 			return resp, err
 		}
-		mark(&stdout, c.Name, o.Bytes())
-		mark(&stderr, c.Name, e.Bytes())
+		mark(&stdout, c.Name, picked(req.Search, o.Bytes()))
+		mark(&stderr, c.Name, picked(req.Search, e.Bytes()))
 	}
 	return schema.StackLogResp{Stdout: last(stdout.Bytes()), Stderr: last(stderr.Bytes())}, nil
 }
@@ -50,12 +53,37 @@ func (a *Agent) containerLog(ctx context.Context, req schema.ContainerLogReq) (s
 	if req.Tail <= 0 || req.Tail > maxTail {
 		req.Tail = maxTail
 	}
+	if err := searchable(req.Search); err != nil {
+		return schema.StackLogResp{}, err
+	}
 	var stdout, stderr bytes.Buffer
 	err := a.engine.Logs(ctx, req.Container, docker.LogOptions{Tail: req.Tail, Timestamps: req.Timestamps}, &stdout, &stderr)
 	if err != nil {
 		return schema.StackLogResp{}, missing(err, schema.EngineContainers, req.Container)
 	}
-	return schema.StackLogResp{Stdout: last(stdout.Bytes()), Stderr: last(stderr.Bytes())}, nil
+	return schema.StackLogResp{Stdout: last(picked(req.Search, stdout.Bytes())), Stderr: last(picked(req.Search, stderr.Bytes()))}, nil
+}
+
+// searchable refuses a search for nothing.
+func searchable(s *schema.LogSearch) error {
+	if s != nil && (len(s.Terms) == 0 || slices.Contains(s.Terms, "")) {
+		return schema.Errorf(schema.Invalid, "search a log: give terms, none of them empty")
+	}
+	return nil
+}
+
+// picked are the lines that are looked for; all when there is no search.
+func picked(s *schema.LogSearch, text []byte) []byte {
+	if s == nil {
+		return text
+	}
+	var out []byte
+	for line := range bytes.Lines(text) {
+		if s.Picks(string(line)) {
+			out = append(out, line...)
+		}
+	}
+	return out
 }
 
 func mark(to *bytes.Buffer, name string, text []byte) {

@@ -54,23 +54,30 @@ func (a *Agent) apart(v verb) verb {
 	return v
 }
 
-// questions lets the agent answer core's questions.
+// questions lets the agent answer core's questions: a new one is a descriptor in
+// schema, a function and a line.
 func (a *Agent) questions() error {
-	if err := bus.Answer(a.conn, schema.Ping, func(ctx context.Context, _ struct{}) (schema.AgentStatus, error) { return a.status(ctx), nil }); err != nil {
-		return err
-	}
-	if err := bus.Answer(a.conn, schema.EngineList, func(ctx context.Context, req schema.EngineListReq) (schema.EngineListResp, error) {
-		return a.engine.List(ctx, req.Kind)
-	}); err != nil {
-		return err
-	}
-	if err := bus.Answer(a.conn, schema.ImageDigests, a.imageDigests); err != nil {
-		return err
-	}
-	if err := bus.Answer(a.conn, schema.ContainerLog, a.containerLog); err != nil {
-		return err
-	}
-	return bus.Answer(a.conn, schema.StackLog, a.stackLog)
+	return errors.Join(
+		bus.Answer(a.conn, schema.Ping, func(ctx context.Context, _ struct{}) (schema.AgentStatus, error) { return a.status(ctx), nil }),
+		bus.Answer(a.conn, schema.EngineList, func(ctx context.Context, req schema.EngineListReq) (schema.EngineListResp, error) {
+			return a.engine.List(ctx, req.Kind)
+		}),
+		bus.Answer(a.conn, schema.ImageDigests, a.imageDigests),
+		bus.Answer(a.conn, schema.ContainerLog, a.containerLog),
+		bus.Answer(a.conn, schema.StackLog, a.stackLog),
+		bus.Answer(a.conn, schema.InspectContainer, a.inspectContainer),
+		bus.Answer(a.conn, schema.InspectNetwork, named(schema.EngineNetworks, a.engine.InspectNetwork)),
+		bus.Answer(a.conn, schema.InspectImage, named(schema.EngineImages, a.engine.InspectImage)),
+		bus.Answer(a.conn, schema.ImageHistory, named(schema.EngineImages, a.engine.ImageHistory)),
+		bus.Answer(a.conn, schema.InspectVolume, named(schema.EngineVolumes, a.engine.InspectVolume)),
+		bus.Answer(a.conn, schema.ContainerStats, a.containerStats),
+		bus.Answer(a.conn, schema.ComposeProjects, func(ctx context.Context, _ struct{}) (schema.List[schema.ComposeProject], error) {
+			return a.engine.Projects(ctx)
+		}),
+		bus.Answer(a.conn, schema.NetworkCreate, func(ctx context.Context, req schema.NamedReq) (struct{}, error) {
+			return struct{}{}, a.engine.CreateNetwork(ctx, req.Name)
+		}),
+	)
 }
 
 // on erases the types of a job's function and of its look, which gets the

@@ -82,6 +82,8 @@ type ContainerLogReq struct {
 	Container  string `json:"container"`
 	Tail       int    `json:"tail"`
 	Timestamps bool   `json:"timestamps,omitempty"`
+	// Search, if set, picks lines among the newest.
+	Search *LogSearch `json:"search,omitempty"`
 }
 
 // DeploymentView is a deployment as it stands now.

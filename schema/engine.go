@@ -3,6 +3,46 @@ package schema
 // EngineList lists what an agent's engine has of one kind.
 var EngineList = Query[EngineListReq, EngineListResp]{Name: "engine.list"}
 
+var (
+	// ContainerStats says what running containers use now.
+	ContainerStats = Query[ContainerStatsReq, []ContainerUse]{Name: "container.stats"}
+	// ComposeProjects lists the compose projects that have containers, by name.
+	ComposeProjects = Query[struct{}, List[ComposeProject]]{Name: "compose.projects"}
+	// NetworkCreate makes a network with the engine's defaults; Conflict when there is
+	// one of that name.
+	NetworkCreate = Query[NamedReq, struct{}]{Name: "network.create"}
+)
+
+// ContainerStatsReq names one container; empty is all that run.
+type ContainerStatsReq struct {
+	Name string `json:"name,omitempty"`
+}
+
+// ContainerUse is what a container uses, in the texts of `docker stats`; the members
+// are those of Komodo's API, with the container's id.
+type ContainerUse struct {
+	ID string `json:"id"`
+	Stats
+}
+
+// Stats are the texts of `docker stats`.
+type Stats struct {
+	Name  string `json:"name"`
+	CPU   string `json:"cpu_perc"`  // "0.07%"
+	Mem   string `json:"mem_perc"`  // "1.35%"
+	Usage string `json:"mem_usage"` // "27.3MiB / 1.94GiB"
+	Net   string `json:"net_io"`    // "1.45kB / 126B"
+	Block string `json:"block_io"`  // "0B / 4.1kB"
+	PIDs  string `json:"pids"`
+}
+
+// ComposeProject is a compose project; the members are those of Komodo's API.
+type ComposeProject struct {
+	Name   string       `json:"name"`
+	Status *string      `json:"status"` // "running(2), exited(1)"
+	Files  List[string] `json:"compose_files"`
+}
+
 // EngineListReq names a kind: EngineImages, EngineNetworks or EngineVolumes.
 type EngineListReq struct {
 	Kind string `json:"kind"`

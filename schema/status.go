@@ -37,7 +37,9 @@ type Container struct {
 	Stack    string   `json:"stack,omitempty"`   // id of the Berth stack that deployed it
 	Ports    []Port   `json:"ports,omitempty"`
 	Networks []string `json:"networks,omitempty"`
-	Created  int64    `json:"created"` // unix seconds
+	Mode     string   `json:"network_mode,omitempty"` // host, bridge, the name of a network, ...
+	Volumes  []string `json:"volumes,omitempty"`      // names
+	Created  int64    `json:"created"`                // unix seconds
 }
 
 // Port is a published or exposed port of a container.

@@ -1,6 +1,9 @@
 package schema
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // What agents do. A new verb is a descriptor here, a function in periphery and a
 // line in periphery/verbs.go.
@@ -241,6 +244,31 @@ type StackLogReq struct {
 	Services   []string `json:"services,omitempty"`
 	Tail       int      `json:"tail"`
 	Timestamps bool     `json:"timestamps,omitempty"`
+	// Search, if set, picks lines among the newest.
+	Search *LogSearch `json:"search,omitempty"`
+}
+
+// LogSearch picks lines that have one of the terms, or all of them; or, inverted, the
+// others. Terms are plain text, in any case.
+type LogSearch struct {
+	Terms  []string `json:"terms"`
+	All    bool     `json:"all,omitempty"`
+	Invert bool     `json:"invert,omitempty"`
+}
+
+// Picks reports whether a line is one of those that are looked for.
+func (s LogSearch) Picks(line string) bool {
+	line = strings.ToLower(line)
+	missing := 0
+	for _, t := range s.Terms {
+		if !strings.Contains(line, strings.ToLower(t)) {
+			missing++
+		}
+	}
+	if s.All {
+		return (missing == 0) != s.Invert
+	}
+	return (missing < len(s.Terms)) != s.Invert
 }
 
 // StackLogResp is the log, split as the containers wrote it.

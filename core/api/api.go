@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -32,10 +33,8 @@ type Deps struct {
 	Schedules  Schedules
 	// Tail yields the output of all runs as it comes, with its sequence numbers.
 	Tail func(ctx context.Context) iter.Seq2[uint64, schema.Output]
-	// StackLog asks a server's agent for log lines.
-	StackLog func(ctx context.Context, server string, req schema.StackLogReq) (schema.StackLogResp, error)
-	// EngineList asks a server's agent what its engine has.
-	EngineList func(ctx context.Context, server string, req schema.EngineListReq) (schema.EngineListResp, error)
+	// Ask puts a question (a schema.Query, by its name) to a server's agent.
+	Ask func(ctx context.Context, server, question string, req any) (json.RawMessage, error)
 	// Refresh looks up again what a stack's sources stand at; may be nil.
 	Refresh func(ctx context.Context, stack string) error
 	// CheckPlan adds what is found in sources to a plan of resources; may be nil.

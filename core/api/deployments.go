@@ -2,16 +2,15 @@ package api
 
 import (
 	"context"
-	"time"
+	"strconv"
 
 	"berth/core/access"
 	"berth/schema"
 )
 
-// Singles are the read models of deployments, and their logs.
+// Singles are the read models of deployments.
 type Singles interface {
 	Deployments(ctx context.Context) ([]schema.DeploymentView, error) // by name, secrets masked
-	ContainerLog(ctx context.Context, server string, req schema.ContainerLogReq) (schema.StackLogResp, error)
 }
 
 // deploymentInfo has the members of Komodo's deployment.
@@ -72,6 +71,14 @@ type deploymentLog struct {
 	Timestamps bool   `json:"timestamps,omitempty" doc:"Put the time before each line."`
 }
 
+type deploymentSearch struct {
+	Deployment string         `json:"deployment" alias:"id,name" doc:"Name or id."`
+	Terms      schema.StrList `json:"terms" doc:"Texts to look for, in any case."`
+	Combinator string         `json:"combinator,omitempty" doc:"Or: lines with any of the terms, which is the default. And: with all."`
+	Invert     bool           `json:"invert,omitempty" doc:"The other lines."`
+	Timestamps bool           `json:"timestamps,omitempty" doc:"Put the time before each line."`
+}
+
 type deploymentContainer struct {
 	State     string     `json:"state"`
 	Container *container `json:"container"`
@@ -82,6 +89,7 @@ func (a *API) deploymentRows() []Row {
 	if a.deps.Singles == nil {
 		return nil
 	}
+	one := map[string]any{"deployment": "my-deployment"}
 	return []Row{
 		a.summary("GetDeploymentsSummary", "deployment", deploymentBucket, "total", "running", "stopped", "not_deployed", "unhealthy", "unknown"),
 		Read(spec{
@@ -89,9 +97,31 @@ func (a *API) deploymentRows() []Row {
 			example: map[string]any{"deployment": "my-deployment"},
 		}, a.deploymentContainer),
 		Read(spec{
-			name: "GetDeploymentLog", doc: "Read the newest log lines of a deployment's container.", needs: access.CanRead, kind: "deployment",
+			name: "GetDeploymentLog", doc: "Read the newest log lines of a deployment's container.", needs: access.CanRead, also: access.Logs, kind: "deployment",
 			example: map[string]any{"deployment": "my-deployment", "tail": 100},
 		}, a.deploymentLog),
+		Read(spec{
+			name: "SearchDeploymentLog", doc: "Find lines among the newest 5000 of a deployment's container.", needs: access.CanRead, also: access.Logs, kind: "deployment",
+			example: map[string]any{"deployment": "my-deployment", "terms": []string{"error"}},
+		}, a.searchDeploymentLog),
+		Read(spec{
+			name: "InspectDeploymentContainer", doc: "Look at a deployment's container in all detail.", needs: access.CanRead, also: access.Inspect, kind: "deployment",
+			example: one,
+		}, a.inspectDeployment),
+		Read(spec{
+			name: "InspectDeploymentSwarmService", doc: "Look at a deployment's service in a swarm; not served by this version.", needs: access.CanRead, also: access.Logs, kind: "deployment",
+			example: one,
+		}, func(ctx context.Context, p deploymentRef) (None, error) {
+			v, err := a.deployment(ctx, p.Deployment)
+			if err == nil {
+				err = noSwarm("deployment " + strconv.Quote(v.Resource.Name))
+			}
+			return None{}, err
+		}),
+		Read(spec{
+			name: "GetDeploymentStats", doc: "Say what a deployment's container uses now.", needs: access.CanRead, kind: "deployment", example: one,
+		}, a.deploymentStats),
+		a.adoptRow(),
 	}
 }
 
@@ -141,29 +171,55 @@ func (a *API) deploymentContainer(ctx context.Context, p deploymentRef) (deploym
 }
 
 func (a *API) deploymentLog(ctx context.Context, p deploymentLog) (Log, error) {
-	v, err := a.deployment(ctx, p.Deployment)
+	return a.readDeploymentLog(ctx, p.Deployment, schema.ContainerLogReq{Tail: tailOf(p.Tail), Timestamps: p.Timestamps})
+}
+
+func (a *API) searchDeploymentLog(ctx context.Context, p deploymentSearch) (Log, error) {
+	search, err := searchOf(p.Terms, p.Combinator, p.Invert)
 	if err != nil {
 		return Log{}, err
 	}
-	if v.Server.ID == "" {
-		return Log{}, schema.Errorf(schema.Invalid, "deployment %q has no server: set `server`", v.Resource.Name)
-	}
-	req := schema.ContainerLogReq{Container: v.Resource.Config.Container(v.Resource.Name), Tail: defaultTail, Timestamps: p.Timestamps}
-	if v.Deployed != nil && v.Deployed.Project != "" {
-		req.Container = v.Deployed.Project
-	}
-	if p.Tail != nil {
-		req.Tail = min(max(*p.Tail, 0), maxTail)
-	}
-	began := a.deps.Now()
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	res, err := a.deps.Singles.ContainerLog(ctx, v.Server.ID, req)
+	return a.readDeploymentLog(ctx, p.Deployment, schema.ContainerLogReq{Tail: maxTail, Timestamps: p.Timestamps, Search: search})
+}
+
+func (a *API) readDeploymentLog(ctx context.Context, deployment string, req schema.ContainerLogReq) (Log, error) {
+	v, name, err := a.container(ctx, deployment)
 	if err != nil {
-		return Log{}, schema.Wrap(schema.CodeOf(err), err, "read the log of deployment %q", v.Resource.Name)
+		return Log{}, err
 	}
-	return Log{
-		Stage: "Deployment Log", Stdout: res.Stdout, Stderr: res.Stderr, Success: true,
-		Started: began.UnixMilli(), Ended: a.deps.Now().UnixMilli(),
-	}, nil
+	req.Container = name
+	return readLog(ctx, a, v.Server, schema.ContainerLog, req, "Deployment Log")
+}
+
+// container is a deployment that has a server, and its container's name there.
+func (a *API) container(ctx context.Context, deployment string) (schema.DeploymentView, string, error) {
+	v, err := a.deployment(ctx, deployment)
+	if err == nil && v.Server.ID == "" {
+		err = schema.Errorf(schema.Invalid, "deployment %q has no server: set `server`", v.Resource.Name)
+	}
+	name := v.Resource.Config.Container(v.Resource.Name)
+	if v.Deployed != nil && v.Deployed.Project != "" {
+		name = v.Deployed.Project
+	}
+	return v, name, err
+}
+
+func (a *API) inspectDeployment(ctx context.Context, p deploymentRef) (schema.ContainerDetail, error) {
+	v, name, err := a.container(ctx, p.Deployment)
+	if err != nil {
+		return schema.ContainerDetail{}, err
+	}
+	return ask(ctx, a, v.Server, schema.InspectContainer, schema.NamedReq{Name: name}, "inspect a container")
+}
+
+func (a *API) deploymentStats(ctx context.Context, p deploymentRef) (schema.Stats, error) {
+	v, name, err := a.container(ctx, p.Deployment)
+	if err != nil {
+		return schema.Stats{}, err
+	}
+	list, err := ask(ctx, a, v.Server, schema.ContainerStats, schema.ContainerStatsReq{Name: name}, "measure a container")
+	if err != nil || len(list) == 0 {
+		return schema.Stats{}, err
+	}
+	return list[0].Stats, nil
 }

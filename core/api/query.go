@@ -37,13 +37,7 @@ func (q *resourceQuery) UnmarshalJSON(b []byte) error {
 
 // matcher returns the test of a query. An unknown tag is NotFound.
 func (a *API) matcher(q resourceQuery) (func(r rawResource, i info) bool, error) {
-	tags := make([]string, len(q.Tags))
-	for i, t := range q.Tags {
-		tags[i] = t
-		if !schema.IsID(t) {
-			tags[i] = tagID(t)
-		}
-	}
+	tags := wantedTags(q.Tags)
 	servers, err := a.idsOf("server", q.Specific.ServerIDs)
 	if err != nil {
 		return nil, err
@@ -62,6 +56,24 @@ func (a *API) matcher(q resourceQuery) (func(r rawResource, i info) bool, error)
 		return q.named(r) && tagged(r.Tags, tags, q.Behavior) && wanted(q.Specific.States, i.state) &&
 			wanted(servers, c.Server) && wanted(linked, c.Linked) && wanted(q.Specific.Repos, c.Repo)
 	}, nil
+}
+
+// wantedTags are the ids of tags by name or id.
+func wantedTags(keys []string) []string {
+	tags := make([]string, len(keys))
+	for i, t := range keys {
+		tags[i] = t
+		if !schema.IsID(t) {
+			tags[i] = tagID(t)
+		}
+	}
+	return tags
+}
+
+// hasTerms reports whether all terms are in a text, in any case.
+func hasTerms(text string, terms []string) bool {
+	text = strings.ToLower(text)
+	return !slices.ContainsFunc(terms, func(t string) bool { return !strings.Contains(text, strings.ToLower(t)) })
 }
 
 func (q resourceQuery) named(r rawResource) bool {

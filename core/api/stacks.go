@@ -1,8 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
-	"time"
+	"slices"
+	"strconv"
+	"strings"
 
 	"berth/core/access"
 	"berth/schema"
@@ -31,6 +34,20 @@ type stackLog struct {
 	Timestamps bool           `json:"timestamps,omitempty" doc:"Put the time before each line."`
 }
 
+type stackSearch struct {
+	Stack      string         `json:"stack" alias:"id,name" doc:"Name or id."`
+	Services   schema.StrList `json:"services,omitempty" doc:"Services to search; all when empty."`
+	Terms      schema.StrList `json:"terms" doc:"Texts to look for, in any case."`
+	Combinator string         `json:"combinator,omitempty" doc:"Or: lines with any of the terms, which is the default. And: with all."`
+	Invert     bool           `json:"invert,omitempty" doc:"The other lines."`
+	Timestamps bool           `json:"timestamps,omitempty" doc:"Put the time before each line."`
+}
+
+type stackServiceRef struct {
+	Stack   string `json:"stack" alias:"id,name" doc:"Name or id."`
+	Service string `json:"service" doc:"Name of the service."`
+}
+
 func (a *API) stackRows() []Row {
 	return []Row{
 		Read(spec{
@@ -38,9 +55,30 @@ func (a *API) stackRows() []Row {
 			example: map[string]any{"stack": "my-stack"},
 		}, a.stackServices),
 		Read(spec{
-			name: "GetStackLog", doc: "Read the newest log lines of a stack's containers.", needs: access.CanRead, kind: "stack",
+			name: "GetStackLog", doc: "Read the newest log lines of a stack's containers.", needs: access.CanRead, also: access.Logs, kind: "stack",
 			example: map[string]any{"stack": "my-stack", "services": []string{}, "tail": 100},
 		}, a.stackLog),
+		Read(spec{
+			name: "SearchStackLog", doc: "Find lines among the newest 5000 of each of a stack's containers.", needs: access.CanRead, also: access.Logs, kind: "stack",
+			example: map[string]any{"stack": "my-stack", "services": []string{}, "terms": []string{"error"}},
+		}, a.searchStackLog),
+		Read(spec{
+			name: "ListAllStackServices", doc: "List the services of all stacks, page by page.", needs: access.CanRead, example: map[string]any{"limit": 0},
+		}, a.allStackServices),
+		Read(spec{
+			name: "InspectStackContainer", doc: "Look at the container of a stack's service.", needs: access.CanRead, also: access.Inspect, kind: "stack",
+			example: map[string]any{"stack": "my-stack", "service": "web"},
+		}, a.inspectStackContainer),
+		Read(spec{
+			name: "InspectStackSwarmService", doc: "Look at a stack's service in a swarm; not served by this version.", needs: access.CanRead, also: access.Inspect, kind: "stack",
+			example: map[string]any{"stack": "my-stack", "service": "web"},
+		}, func(ctx context.Context, p stackServiceRef) (None, error) {
+			v, err := a.stack(ctx, p.Stack)
+			if err == nil {
+				err = noSwarm("stack " + strconv.Quote(v.Resource.Name))
+			}
+			return None{}, err
+		}),
 		Write(spec{
 			name: "RefreshStackCache", doc: "Look up again what a stack's sources stand at.", needs: access.CanExec, kind: "stack",
 			example: map[string]any{"stack": "my-stack"},
@@ -78,6 +116,10 @@ func (a *API) stack(ctx context.Context, key string) (schema.StackView, error) {
 
 func (a *API) stackServices(ctx context.Context, p stackRef) ([]stackService, error) {
 	v, err := a.stack(ctx, p.Stack)
+	return servicesOf(v), err
+}
+
+func servicesOf(v schema.StackView) []stackService {
 	out := []stackService{}
 	for _, s := range v.Services {
 		x := stackService{StackID: v.Resource.ID, StackName: v.Resource.Name, Service: s.Name, Image: s.Image, State: serviceState(s.State)}
@@ -87,7 +129,7 @@ func (a *API) stackServices(ctx context.Context, p stackRef) ([]stackService, er
 		}
 		out = append(out, x)
 	}
-	return out, err
+	return out
 }
 
 // serviceState turns our words into Komodo's.
@@ -95,41 +137,97 @@ func serviceState(s string) string {
 	switch s {
 	case "missing", "":
 		return "Down"
+	case "starting": // its check has not said anything yet
+		return "Running"
 	case "healthy", "unhealthy", "running", "created", "paused", "restarting", "exited", "removing", "dead":
 		return typeName(s)
 	}
 	return "Unknown"
 }
 
-// maxTail and defaultTail bound log lines, as Komodo does.
-const (
-	maxTail     = 5000
-	defaultTail = 50
-)
-
 func (a *API) stackLog(ctx context.Context, p stackLog) (Log, error) {
-	v, err := a.stack(ctx, p.Stack)
+	return a.readStackLog(ctx, p.Stack, schema.StackLogReq{Services: p.Services, Tail: tailOf(p.Tail), Timestamps: p.Timestamps})
+}
+
+func (a *API) searchStackLog(ctx context.Context, p stackSearch) (Log, error) {
+	search, err := searchOf(p.Terms, p.Combinator, p.Invert)
 	if err != nil {
 		return Log{}, err
 	}
-	if v.Server.ID == "" {
-		return Log{}, schema.Errorf(schema.Invalid, "stack %q has no server: set `server`", v.Resource.Name)
-	}
-	req := schema.StackLogReq{Project: projectOf(v), Services: p.Services, Tail: defaultTail, Timestamps: p.Timestamps}
-	if p.Tail != nil {
-		req.Tail = min(max(*p.Tail, 0), maxTail)
-	}
-	began := a.deps.Now()
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	res, err := a.deps.StackLog(ctx, v.Server.ID, req)
+	return a.readStackLog(ctx, p.Stack, schema.StackLogReq{Services: p.Services, Tail: maxTail, Timestamps: p.Timestamps, Search: search})
+}
+
+func (a *API) readStackLog(ctx context.Context, stack string, req schema.StackLogReq) (Log, error) {
+	v, err := a.placed(ctx, stack)
 	if err != nil {
-		return Log{}, schema.Wrap(schema.CodeOf(err), err, "read the log of stack %q", v.Resource.Name)
+		return Log{}, err
 	}
-	return Log{
-		Stage: "Stack Log", Stdout: res.Stdout, Stderr: res.Stderr, Success: true,
-		Started: began.UnixMilli(), Ended: a.deps.Now().UnixMilli(),
-	}, nil
+	req.Project = projectOf(v)
+	return readLog(ctx, a, v.Server, schema.StackLog, req, "Stack Log")
+}
+
+// placed is a stack that has a server.
+func (a *API) placed(ctx context.Context, stack string) (schema.StackView, error) {
+	v, err := a.stack(ctx, stack)
+	if err == nil && v.Server.ID == "" {
+		err = schema.Errorf(schema.Invalid, "stack %q has no server: set `server`", v.Resource.Name)
+	}
+	return v, err
+}
+
+func (a *API) inspectStackContainer(ctx context.Context, p stackServiceRef) (schema.ContainerDetail, error) {
+	v, err := a.placed(ctx, p.Stack)
+	if err != nil {
+		return schema.ContainerDetail{}, err
+	}
+	var names []string
+	for _, s := range v.Services {
+		if s.Name == p.Service && len(s.Containers) > 0 {
+			return ask(ctx, a, v.Server, schema.InspectContainer, schema.NamedReq{Name: cmp.Or(s.Containers[0].ID, s.Containers[0].Name)}, "inspect a container")
+		}
+		names = append(names, s.Name)
+	}
+	if slices.Contains(names, p.Service) {
+		return schema.ContainerDetail{}, schema.Errorf(schema.NotFound, "service %q of stack %q has no container: deploy it", p.Service, v.Resource.Name)
+	}
+	return schema.ContainerDetail{}, schema.Errorf(schema.NotFound, "stack %q has no service %q: its services are %s", v.Resource.Name, cut(p.Service, 80), strings.Join(names, ", "))
+}
+
+// noSwarm answers what is about services of a swarm.
+func noSwarm(what string) error {
+	return schema.Errorf(schema.Unsupported, "%s runs in no swarm: this version of Berth deploys to servers only; inspect its container instead", what)
+}
+
+type serviceQuery struct {
+	Stacks schema.StrList `json:"stacks,omitempty" doc:"Names or ids of stacks; all when empty."`
+	Tags   schema.StrList `json:"tags,omitempty" doc:"Names or ids of tags that the stack must all have."`
+	Terms  schema.StrList `json:"terms,omitempty" doc:"Texts that must all be in the name of the service or the stack, in any case."`
+	State  []string       `json:"state,omitempty" doc:"States of services (Running, Unhealthy, …); all when empty."`
+	Page   int            `json:"page,omitempty" doc:"Page, from 0."`
+	Limit  *int           `json:"limit,omitempty" doc:"Services per page; 50 when absent, all when 0."`
+}
+
+func (a *API) allStackServices(ctx context.Context, p serviceQuery) ([]stackService, error) {
+	ids, err := a.idsOf("stack", p.Stacks)
+	if err != nil {
+		return nil, err
+	}
+	list, err := a.deps.Views.Stacks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tags, out := wantedTags(p.Tags), []stackService{}
+	for _, v := range list {
+		if !wanted(ids, v.Resource.ID) || !tagged(v.Resource.Tags, tags, "All") {
+			continue
+		}
+		for _, s := range servicesOf(v) {
+			if wanted(p.State, s.State) && hasTerms(s.Service+"\n"+s.StackName, p.Terms) {
+				out = append(out, s)
+			}
+		}
+	}
+	return pageOf(out, p.Page, p.Limit), nil
 }
 
 func projectOf(v schema.StackView) string {

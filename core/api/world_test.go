@@ -200,15 +200,7 @@ func newWorld(t *testing.T) *world {
 				}
 			}
 		},
-		StackLog: func(_ context.Context, server string, req schema.StackLogReq) (schema.StackLogResp, error) {
-			return schema.StackLogResp{Stdout: "lines of " + req.Project}, nil
-		},
-		EngineList: func(_ context.Context, server string, req schema.EngineListReq) (schema.EngineListResp, error) {
-			if req.Kind == schema.EngineImages {
-				return schema.EngineListResp{Images: []schema.EngineImage{{ID: "sha256:1", Name: "web:1", Tags: []string{"web:1"}, Digests: []string{}, InUse: true}}}, nil
-			}
-			return schema.EngineListResp{}, nil
-		},
+		Ask: w.ask,
 		Title: "test", Version: "0.1.0", Now: time.Now, Log: bustest.Log(t),
 	}
 	w.api = api.New(w.deps)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
 
 	"berth/schema"
@@ -53,6 +54,12 @@ func Container(s container.Summary) schema.Container {
 		State: string(s.State), Status: s.Status, Health: healthOf(s),
 		Project: s.Labels[LabelProject], Service: s.Labels[LabelService], Stack: s.Labels[LabelStack],
 		Created: s.Created, OneOff: strings.EqualFold(s.Labels[labelOneOff], "true"),
+	}
+	out.Mode = s.HostConfig.NetworkMode
+	for _, m := range s.Mounts {
+		if m.Type == mount.TypeVolume {
+			out.Volumes = append(out.Volumes, m.Name)
+		}
 	}
 	for _, name := range s.Names {
 		// A link appears as /other/alias: the container's own name has one slash.
