@@ -3,7 +3,10 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"net/http/httptest"
 
+	"berth/core/api"
+	"berth/core/resource"
 	"berth/schema"
 )
 
@@ -51,6 +54,31 @@ func (w *world) ask(_ context.Context, server, question string, req any) (json.R
 		return say(struct{}{})
 	}
 	return nil, schema.Errorf(schema.Unsupported, "server %s does not know %s", server, question)
+}
+
+// singles are deployments of which each runs.
+type singles struct {
+	kind *resource.Kind[schema.DeploymentConfig]
+}
+
+func (s singles) Deployments(context.Context) ([]schema.DeploymentView, error) {
+	list, err := s.kind.All()
+	var out []schema.DeploymentView
+	for _, r := range list {
+		out = append(out, schema.DeploymentView{
+			Resource: r, State: "running", Server: schema.Target{Kind: "server", ID: r.Config.ServerID, Name: "atlas"}, Container: &schema.Container{ID: "c1", Name: "web-1"},
+		})
+	}
+	return out, err
+}
+
+// withDeployments adds them to the world.
+func (w *world) withDeployments() {
+	w.t.Helper()
+	w.deps.Singles = singles{resource.Register(w.deps.Kinds, "deployment", schema.DefaultDeployment, resource.Named(schema.DeploymentName))}
+	w.api = api.New(w.deps)
+	w.server = httptest.NewServer(w.api)
+	w.t.Cleanup(w.server.Close)
 }
 
 func read[T any](text string) (json.RawMessage, error) {

@@ -13,19 +13,19 @@ import (
 
 // container is a container in a list. Members that are empty are left out.
 type container struct {
-	ServerID   string   `json:"server_id,omitempty"`
-	ServerName string   `json:"server_name,omitempty"`
-	Name       string   `json:"name"`
-	ID         string   `json:"id,omitempty"`
-	Image      string   `json:"image,omitempty"`
-	ImageID    string   `json:"image_id,omitempty"`
-	Created    int64    `json:"created,omitempty"` // unix seconds
-	State      string   `json:"state"`
-	Status     string   `json:"status,omitempty"`
-	Mode       string   `json:"network_mode,omitempty"`
-	Networks   []string `json:"networks,omitempty"`
-	Ports      []port   `json:"ports,omitempty"`
-	Volumes    []string `json:"volumes,omitempty"`
+	ServerID   string        `json:"server_id,omitempty"`
+	ServerName string        `json:"server_name,omitempty"`
+	Name       string        `json:"name"`
+	ID         string        `json:"id,omitempty"`
+	Image      string        `json:"image,omitempty"`
+	ImageID    string        `json:"image_id,omitempty"`
+	Created    int64         `json:"created,omitempty"` // unix seconds
+	State      string        `json:"state"`
+	Status     string        `json:"status,omitempty"`
+	Mode       string        `json:"network_mode,omitempty"`
+	Networks   []string      `json:"networks,omitempty"`
+	Ports      []port        `json:"ports,omitempty"`
+	Volumes    []string      `json:"volumes,omitempty"`
 	Stats      *schema.Stats `json:"stats,omitempty"` // of those that run, where it was asked for
 }
 

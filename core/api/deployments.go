@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"strconv"
 
 	"berth/core/access"
 	"berth/schema"
@@ -108,16 +107,6 @@ func (a *API) deploymentRows() []Row {
 			name: "InspectDeploymentContainer", doc: "Look at a deployment's container in all detail.", needs: access.CanRead, also: access.Inspect, kind: "deployment",
 			example: one,
 		}, a.inspectDeployment),
-		Read(spec{
-			name: "InspectDeploymentSwarmService", doc: "Look at a deployment's service in a swarm; not served by this version.", needs: access.CanRead, also: access.Logs, kind: "deployment",
-			example: one,
-		}, func(ctx context.Context, p deploymentRef) (None, error) {
-			v, err := a.deployment(ctx, p.Deployment)
-			if err == nil {
-				err = noSwarm("deployment " + strconv.Quote(v.Resource.Name))
-			}
-			return None{}, err
-		}),
 		Read(spec{
 			name: "GetDeploymentStats", doc: "Say what a deployment's container uses now.", needs: access.CanRead, kind: "deployment", example: one,
 		}, a.deploymentStats),

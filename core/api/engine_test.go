@@ -48,7 +48,6 @@ func TestInspections(t *testing.T) {
 		{"/read/GetResourceMatchingContainer", `{"server":"atlas","container":"web-1"}`, 200, []string{`{"resource":null}`}},
 		{"/read/InspectStackContainer", `{"stack":"web","service":"web"}`, 200, []string{`"Name":"/web-1"`}},
 		{"/read/InspectStackContainer", `{"stack":"web","service":"wbe"}`, 404, []string{`its services are web`}},
-		{"/read/InspectStackSwarmService", `{"stack":"web","service":"web"}`, 501, []string{`runs in no swarm`}},
 		{"/read/ListAllStackServices", `{"terms":"WEB","state":["Healthy"]}`, 200, []string{`"service":"web"`, `"stack_name":"web"`}},
 		{"/read/ListAllStackServices", `{"stacks":["db"],"state":["Down"]}`, 200, []string{`[]`}},
 		{"/read/ListAllContainers", `{"sort_by":"Ports","sort_desc":true}`, 200, []string{`"stats":{"name":"web-1","cpu_perc":"0.07%","mem_perc":"1.35%","mem_usage":"27.3MiB / 1.94GiB"`}},
@@ -87,7 +86,8 @@ func TestEngineRowsNeed(t *testing.T) {
 }
 
 func TestDeploymentFromContainer(t *testing.T) {
-	w := newWorldWith(t, true)
+	w := newWorld(t)
+	w.withDeployments()
 	w.fixture()
 	made := ok[struct {
 		Name   string `json:"name"`
@@ -118,5 +118,32 @@ func TestDeploymentFromContainer(t *testing.T) {
 	}
 	if status, got := w.post("/write/CreateDeploymentFromContainer", `{"server":"atlas","name":"gone"}`); status != http.StatusNotFound {
 		t.Errorf("%d %s", status, got)
+	}
+}
+
+func TestDeploymentQuestions(t *testing.T) {
+	w := newWorld(t)
+	w.withDeployments()
+	w.fixture()
+	made := ok[struct {
+		ID struct {
+			OID string `json:"$oid"`
+		} `json:"_id"`
+	}](w, "/write/CreateDeployment", `{"name":"web-1","config":{"server_id":"atlas"}}`)
+	for _, c := range []struct {
+		path, body string
+		status     int
+		want       string
+	}{
+		{"/read/GetResourceMatchingContainer", `{"server":"atlas","container":"web-1"}`, 200, `{"resource":{"type":"Deployment","id":"` + made.ID.OID + `"}}`},
+		{"/read/InspectDeploymentContainer", `{"deployment":"web-1"}`, 200, `"Name":"/web-1"`},
+		{"/read/GetDeploymentLog", `{"deployment":"web-1"}`, 200, `\"container\":\"web-1\",\"tail\":50`},
+		{"/read/SearchDeploymentLog", `{"deployment":"web-1","terms":["a"]}`, 200, `\"search\":{\"terms\":[\"a\"]}`},
+		{"/read/GetDeploymentStats", `{"deployment":"web-1"}`, 200, `{"name":"web-1","cpu_perc":"0.07%","mem_perc":"1.35%","mem_usage":"27.3MiB / 1.94GiB","net_io":"0B / 0B","block_io":"0B / 0B","pids":"3"}`},
+		{"/read/GetDeploymentContainer", `{"deployment":"web-1"}`, 200, `{"state":"running","container":{`},
+	} {
+		if status, got := w.post(c.path, c.body); status != c.status || !strings.Contains(got, c.want) {
+			t.Errorf("%s %s: %d %s", c.path, c.body, status, got)
+		}
 	}
 }

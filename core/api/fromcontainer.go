@@ -22,7 +22,7 @@ func (a *API) adoptRow() Row {
 	b := kindAPI{a: a, name: "Deployment", info: a.deploymentInfos}
 	r := Write(spec{
 		name: "CreateDeploymentFromContainer", needs: access.CanEdit, also: access.Inspect, kind: "server",
-		doc: "Create a deployment with the settings of a container that is there; the container is not touched until it is deployed.",
+		doc:     "Create a deployment with the settings of a container that is there; the container is not touched until it is deployed.",
 		example: map[string]any{"server": "my-server", "name": "web"},
 	}, func(ctx context.Context, p fromContainer) (envelope, error) {
 		k, err := a.deps.Kinds.Kind("deployment")
@@ -202,7 +202,7 @@ func (s *settings) rest(c schema.ContainerDetail, own *schema.ImageConfig) {
 	h := c.HostConfig
 	for _, f := range []struct{ name, value, same string }{
 		{"user", text(c.Config.User), text(own.User)}, {"workdir", text(c.Config.WorkingDir), text(own.WorkingDir)},
-		{"pid", text(h.PidMode), ""}, {"userns", text(h.UsernsMode), ""},
+		{"pid", text(h.PIDMode), ""}, {"userns", text(h.UsernsMode), ""},
 	} {
 		if f.value != "" && f.value != f.same {
 			s.flag(f.name, f.value)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 
 	"berth/core/access"
@@ -69,16 +68,6 @@ func (a *API) stackRows() []Row {
 			name: "InspectStackContainer", doc: "Look at the container of a stack's service.", needs: access.CanRead, also: access.Inspect, kind: "stack",
 			example: map[string]any{"stack": "my-stack", "service": "web"},
 		}, a.inspectStackContainer),
-		Read(spec{
-			name: "InspectStackSwarmService", doc: "Look at a stack's service in a swarm; not served by this version.", needs: access.CanRead, also: access.Inspect, kind: "stack",
-			example: map[string]any{"stack": "my-stack", "service": "web"},
-		}, func(ctx context.Context, p stackServiceRef) (None, error) {
-			v, err := a.stack(ctx, p.Stack)
-			if err == nil {
-				err = noSwarm("stack " + strconv.Quote(v.Resource.Name))
-			}
-			return None{}, err
-		}),
 		Write(spec{
 			name: "RefreshStackCache", doc: "Look up again what a stack's sources stand at.", needs: access.CanExec, kind: "stack",
 			example: map[string]any{"stack": "my-stack"},
@@ -191,11 +180,6 @@ func (a *API) inspectStackContainer(ctx context.Context, p stackServiceRef) (sch
 		return schema.ContainerDetail{}, schema.Errorf(schema.NotFound, "service %q of stack %q has no container: deploy it", p.Service, v.Resource.Name)
 	}
 	return schema.ContainerDetail{}, schema.Errorf(schema.NotFound, "stack %q has no service %q: its services are %s", v.Resource.Name, cut(p.Service, 80), strings.Join(names, ", "))
-}
-
-// noSwarm answers what is about services of a swarm.
-func noSwarm(what string) error {
-	return schema.Errorf(schema.Unsupported, "%s runs in no swarm: this version of Berth deploys to servers only; inspect its container instead", what)
 }
 
 type serviceQuery struct {

@@ -200,7 +200,7 @@ func newWorld(t *testing.T) *world {
 				}
 			}
 		},
-		Ask: w.ask,
+		Ask:   w.ask,
 		Title: "test", Version: "0.1.0", Now: time.Now, Log: bustest.Log(t),
 	}
 	w.api = api.New(w.deps)

@@ -139,6 +139,7 @@ func (m *Meter) look(ctx context.Context) (map[string]reading, error) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
+			s.Name = Container(item).Name // not every engine says it there
 			out[item.ID] = reading{time.Now(), s}
 			return nil
 		})
