@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -120,7 +119,7 @@ Exit codes: 0 done · 1 failed · 2 wrong input · 3 not allowed · 4 not found
 		c.PersistentFlags().BoolVar(&p.asJSON, "json", false, "print JSON instead of text")
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{p.checkCommand(), p.schemaCommand()} {
+	for _, c := range []*cobra.Command{p.checkCommand(), p.schemaCommand(), p.configCommand()} {
 		c.GroupID = "use"
 		root.AddCommand(c)
 	}
@@ -159,29 +158,25 @@ func (p *program) logger(format, level string) (*slog.Logger, error) {
 	return nil, schema.Errorf(schema.Invalid, "--log-format %q: want text or json", format)
 }
 
-// logSettings adds how the log looks.
-func logSettings(s *settings, format, level *string) {
-	s.text(format, "log-format", "text", "text or json")
-	s.text(level, "log-level", "info", "debug, info, warn or error", "KOMODO_LOGGING_LEVEL")
-}
-
 // serving makes a command that reads its settings and then serves until it is
 // told to stop.
-func (p *program) serving(c *cobra.Command, s *settings, start func(ctx context.Context, log *slog.Logger) error) *cobra.Command {
-	var format, level string
-	logSettings(s, &format, &level)
+func (p *program) serving(c *cobra.Command, in part, start func(ctx context.Context, log *slog.Logger, s *settings) error) *cobra.Command {
+	s := newSettings(in)
 	s.flags(c.Flags())
 	c.Args = cobra.NoArgs
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := s.load(c.Flags(), p.env, p.environ); err != nil {
 			return err
 		}
-		log, err := p.logger(format, level)
+		log, err := p.logger(s.format, s.lvl)
 		if err != nil {
 			return err
 		}
+		s.say(log)
+		s.core.Log, s.core.Version, s.agent.Log, s.agent.Version = log, version, log, version
+		s.core.Effective = s.effective()
 		defer time.AfterFunc(settled, letGo).Stop()
-		err = start(c.Context(), log)
+		err = start(c.Context(), log, s)
 		if err == nil || c.Context().Err() != nil && schema.CodeOf(err) == schema.Canceled {
 			return nil
 		}
@@ -194,46 +189,30 @@ func (p *program) serving(c *cobra.Command, s *settings, start func(ctx context.
 }
 
 func (p *program) upCommand() *cobra.Command {
-	var cc core.Config
-	var pc periphery.Config
-	var server string
-	s := coreSettings(&cc)
-	agentSettings(s, &pc)
-	s.text(&server, "server", hostName(), "name of this machine among the servers")
 	return p.serving(&cobra.Command{
 		Use: "up", Short: "Serve core and an agent of this machine",
 		Example: "  berth up --data /var/lib/berth\n  BERTH_ADMIN_USERNAME=ada BERTH_ADMIN_PASSWORD_FILE=/run/secrets/ada berth up",
-	}, s, func(ctx context.Context, log *slog.Logger) error {
-		cc.Log, cc.Version, pc.Log, pc.Version = log, version, log, version
-		cc.Effective, cc.SystemProcedures = s.effective(), true
-		return runUp(ctx, cc, pc, server)
+	}, inUp, func(ctx context.Context, _ *slog.Logger, s *settings) error {
+		return runUp(ctx, s.core, s.agent, s.server)
 	})
 }
 
 func (p *program) coreCommand() *cobra.Command {
-	var cc core.Config
-	s := coreSettings(&cc)
 	return p.serving(&cobra.Command{
 		Use: "core", Short: "Serve core: API, pages, webhooks, and the bus for agents",
 		Example: "  berth core --data /var/lib/berth --listen :9120\n  berth core --tls-cert cert.pem --tls-key key.pem --trusted-proxy 10.0.0.2",
-	}, s, func(ctx context.Context, log *slog.Logger) error {
-		cc.Log, cc.Version, cc.Effective, cc.SystemProcedures = log, version, s.effective(), true
-		return core.Run(ctx, cc)
-	})
+	}, inCore, func(ctx context.Context, _ *slog.Logger, s *settings) error { return core.Run(ctx, s.core) })
 }
 
 func (p *program) peripheryCommand() *cobra.Command {
-	var pc periphery.Config
 	c := p.serving(&cobra.Command{
 		Use: "periphery", Aliases: []string{"agent"}, Short: "Serve as the agent of this machine",
 		Long: `Serve as the agent of this machine. The first start needs --core and --token, as
 "berth server join-token NAME" prints them; later ones need neither.`,
 		Example: "  berth periphery --core https://core.example:9120 --token …",
-	}, peripherySettings(&pc), func(ctx context.Context, log *slog.Logger) error {
-		pc.Log, pc.Version = log, version
-		pc.Data = filepath.Join(pc.Data, "periphery")
-		periphery.LogLibraries(pc.Log)
-		return periphery.Run(ctx, pc)
+	}, inAgent, func(ctx context.Context, log *slog.Logger, s *settings) error {
+		periphery.LogLibraries(log)
+		return periphery.Run(ctx, s.agent)
 	})
 	c.AddCommand(p.localUpCommand(), p.recipientCommand(), p.finishCommand())
 	return c

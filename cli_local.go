@@ -3,35 +3,23 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"berth/core"
 	"berth/periphery"
 	"berth/schema"
 )
 
 // localSettings are what verbs for the server itself can be told: where the agent
-// is and what it uses. A configuration file or environment of `berth up` or of an
-// agent says more than that, which is no mistake.
-func localSettings(c *periphery.Config, fs *pflag.FlagSet) *settings {
-	s := peripherySettings(c)
-	logSettings(s, new(string), new(string))
-	s.text(new(string), "server", "", "")
-	rest := coreSettings(&core.Config{})
-	for _, x := range rest.list {
-		if !slices.ContainsFunc(s.list, func(have *setting) bool { return have.name == x.name }) {
-			s.add(x)
-		}
-	}
-	s.tables = rest.tables
+// is and what it uses.
+func localSettings(fs *pflag.FlagSet) *settings {
+	s := newSettings(inAgent)
 	s.flags(fs)
 	for _, x := range s.list {
-		if !slices.Contains([]string{"data", "engine", "age-key-file"}, x.name) {
+		if s.mine(x) && x.name != "" && !slices.Contains([]string{"data", "engine", "age-key-file"}, x.name) {
 			_ = fs.MarkHidden(x.name) // it is there
 		}
 	}
@@ -40,7 +28,6 @@ func localSettings(c *periphery.Config, fs *pflag.FlagSet) *settings {
 
 // localUpCommand deploys without core.
 func (p *program) localUpCommand() *cobra.Command {
-	var pc periphery.Config
 	var req periphery.LocalReq
 	var s *settings
 	c := &cobra.Command{
@@ -58,13 +45,13 @@ as the agent can report it.`,
 			if err != nil {
 				return err
 			}
-			pc.Log, pc.Version, pc.Data = log, version, filepath.Join(pc.Data, "periphery")
+			s.agent.Log, s.agent.Version = log, version
 			periphery.LogLibraries(log)
 			req.Stack, req.Services = args[0], args[1:]
-			return p.localUp(c, pc, req)
+			return p.localUp(c, s.agent, req)
 		},
 	}
-	s = localSettings(&pc, c.Flags())
+	s = localSettings(c.Flags())
 	c.Flags().BoolVar(&req.Pull, "pull", false, "fetch the newest commit of its branch, and images")
 	return c
 }
@@ -113,7 +100,6 @@ func deployedText(res schema.Result) string {
 
 // recipientCommand tells for whom to encrypt.
 func (p *program) recipientCommand() *cobra.Command {
-	var pc periphery.Config
 	var s *settings
 	c := &cobra.Command{
 		Use: "recipient", Short: "Print the age recipient of this server, for .sops.yaml", Args: cobra.NoArgs,
@@ -121,8 +107,7 @@ func (p *program) recipientCommand() *cobra.Command {
 			if err := s.load(c.Flags(), p.env, p.environ); err != nil {
 				return err
 			}
-			pc.Data = filepath.Join(pc.Data, "periphery")
-			list, err := periphery.Recipients(pc)
+			list, err := periphery.Recipients(s.agent)
 			if err != nil {
 				return err
 			}
@@ -132,6 +117,6 @@ func (p *program) recipientCommand() *cobra.Command {
 			return nil
 		},
 	}
-	s = localSettings(&pc, c.Flags())
+	s = localSettings(c.Flags())
 	return c
 }

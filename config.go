@@ -3,17 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
+	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/pflag"
 
 	"berth/schema"
@@ -21,26 +19,14 @@ import (
 
 // Where a setting comes from, first that has it: the command line, the
 // environment (also NAME_FILE, a file that holds the value), the configuration
-// file, the default. Unknown keys, and keys given twice, refuse to start.
+// files, the default. Unknown keys, and keys given twice, refuse to start.
 
-// setting is one thing that can be configured. Its flag is --name, its key in the
-// file the same with _ for -.
+// setting is a key and what was found for it.
 type setting struct {
-	name   string
-	doc    string
-	env    []string // older names that count too; the first is BERTH_ and the name
-	value  string   // the default, as text; then what was found
-	bool   bool
-	number bool
-	secret bool // NAME_FILE is offered in the help
-	set    func(text string) error
-	from   string // where the value was found, for messages
-}
-
-func (s *setting) key() string { return strings.ReplaceAll(s.name, "-", "_") }
-
-func (s *setting) envs() []string {
-	return append([]string{"BERTH_" + strings.ToUpper(s.key())}, s.env...)
+	key
+	value string
+	from  string // where the value was found, for messages; empty for the default
+	items []any  // of tables
 }
 
 // Set, String and Type are pflag's view of a setting.
@@ -49,298 +35,376 @@ func (s *setting) String() string        { return s.value }
 
 // Type names the value in the help.
 func (s *setting) Type() string {
-	if s.bool {
+	if s.read.kind == aFlag {
 		return "bool"
 	}
 	return "string"
 }
 
-// settings are the configuration of a command.
+// settings are the configuration of a process: all keys there are, of which it
+// heeds its own. Those of other processes are no mistake, so that one file serves
+// them all.
 type settings struct {
+	part part
 	list []*setting
-	// tables are keys of the file that hold lists of tables.
-	tables map[string]func(item map[string]any) error
-	found  map[string]any // such keys as the file had them
+	configs
 }
 
-func (s *settings) add(x *setting) { s.list = append(s.list, x) }
-
-func (s *settings) text(to *string, name, def, doc string, env ...string) {
-	*to = def
-	s.add(&setting{name: name, doc: doc, env: env, value: def, set: func(v string) error { *to = v; return nil }})
+func newSettings(p part) *settings {
+	s := &settings{part: p}
+	for _, k := range slices.Concat(sharedKeys(), coreKeys(), authKeys(), agentKeys()) {
+		s.list = append(s.list, &setting{key: k, value: k.def})
+	}
+	return s
 }
 
-func (s *settings) sealed(to *string, name, doc string, env ...string) {
-	s.add(&setting{name: name, doc: doc, env: env, secret: true, set: func(v string) error { *to = v; return nil }})
-}
+func (s *settings) mine(x *setting) bool { return x.in&s.part != 0 }
 
-func (s *settings) flag(to *bool, name, doc string, env ...string) {
-	s.add(&setting{name: name, doc: doc, env: env, bool: true, set: func(v string) error {
-		b, err := strconv.ParseBool(v)
-		*to = b
-		if err != nil {
-			return errors.New("want true or false")
-		}
-		return nil
-	}})
-}
-
-func (s *settings) texts(to *[]string, name, doc string, env ...string) {
-	s.add(&setting{name: name, doc: doc, env: env, set: func(v string) error { *to = schema.ParseStrList(v); return nil }})
-}
-
-func (s *settings) number(to *int, name string, def int, doc string, env ...string) {
-	*to = def
-	s.add(&setting{name: name, doc: doc, env: env, value: strconv.Itoa(def), number: true, set: func(v string) error {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < 1 {
-			return errors.New("want a number of at least 1")
-		}
-		*to = n
-		return nil
-	}})
-}
-
-// duration reads "always" as 0.
-func (s *settings) duration(to *time.Duration, name, def, doc string) {
-	s.add(&setting{name: name, doc: doc, value: def, set: func(v string) error {
-		if v == "always" {
-			*to = 0
-			return nil
-		}
-		d, err := time.ParseDuration(v)
-		if err != nil || d <= 0 {
-			return errors.New(`want "always" or a time like 100ms`)
-		}
-		*to = d
-		return nil
-	}})
-}
-
-// flags offers every setting on the command line.
+// flags offers the process's settings on the command line.
 func (s *settings) flags(fs *pflag.FlagSet) {
 	for _, x := range s.list {
+		if x.name == "" || !s.mine(x) {
+			continue
+		}
 		doc := x.doc + " [" + x.envs()[0]
 		if x.secret {
 			doc += ", or " + x.envs()[0] + "_FILE"
 		}
 		f := fs.VarPF(x, x.name, "", doc+"]")
-		if x.bool {
+		if x.read.kind == aFlag {
 			f.NoOptDefVal = "true"
 		}
 	}
-	fs.String("config", "", "configuration file [BERTH_CONFIG; "+defaultConfig+" if it is there]")
+	loaderFlags(fs)
 }
-
-// defaultConfig is read when no other file is named.
-const defaultConfig = "/etc/berth/berth.toml"
 
 // load fills in what the command line did not say, and applies everything.
 func (s *settings) load(fs *pflag.FlagSet, env func(string) string, environ []string) error {
 	if err := s.checkEnv(environ); err != nil {
 		return err
 	}
-	path, _ := fs.GetString("config")
-	named := true
-	if path == "" {
-		path = env("BERTH_CONFIG")
-	}
-	if path == "" {
-		path, named = defaultConfig, false
-	}
-	file, err := readConfig(path, named)
+	file, err := s.files(fs, env)
 	if err != nil {
 		return err
 	}
-	if err := s.readFile(file); err != nil {
+	if err := s.readEnv(env); err != nil {
+		return err
+	}
+	if err := s.readFile(file, "", file.values); err != nil {
 		return err
 	}
 	for _, x := range s.list {
-		if err := x.find(env, file); err != nil {
+		if !s.mine(x) {
+			continue
+		}
+		if err := s.apply(x); err != nil {
 			return err
 		}
-		if x.value == "" && x.from == "" && !x.bool {
+	}
+	return s.finish()
+}
+
+// readEnv looks into the environment for what the command line did not say.
+func (s *settings) readEnv(env func(string) string) error {
+	for _, x := range s.list {
+		if !s.mine(x) || x.from != "" {
 			continue
 		}
-		if x.bool && x.value == "" {
-			continue
-		}
-		if err := x.set(x.value); err != nil {
-			return schema.Errorf(schema.Invalid, "%s: %q: %v", x.from, x.value, err)
+		for _, name := range x.envs() {
+			text, from, err := variable(env, name)
+			if err != nil {
+				return err
+			}
+			if from != "" {
+				x.value, x.from = text, from
+				break
+			}
 		}
 	}
 	return nil
 }
 
-// find looks for the value where the command line does not have it.
-func (s *setting) find(env func(string) string, file *configFile) error {
-	if s.from != "" {
-		return nil
+// variable is what NAME or NAME_FILE says; from is empty when neither does.
+func variable(env func(string) string, name string) (text, from string, err error) {
+	text, path := env(name), env(name+"_FILE")
+	switch {
+	case text != "" && path != "":
+		return "", "", schema.Errorf(schema.Invalid, "%s and %s_FILE are both set: give one of them", name, name)
+	case text != "":
+		return text, name, nil
+	case path != "":
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return "", "", schema.Errorf(schema.Invalid, "%s_FILE: %v", name, err)
+		}
+		return strings.TrimRight(string(b), "\r\n"), name + "_FILE", nil
 	}
-	for _, name := range s.envs() {
-		text, path := env(name), env(name+"_FILE")
-		switch {
-		case text != "" && path != "":
-			return schema.Errorf(schema.Invalid, "%s and %s_FILE are both set: give one of them", name, name)
-		case text != "":
-			s.value, s.from = text, name
-			return nil
-		case path != "":
-			b, err := os.ReadFile(path)
-			if err != nil {
-				return schema.Errorf(schema.Invalid, "%s_FILE: %v", name, err)
+	return "", "", nil
+}
+
+// readFile takes what the files say, and refuses what nobody knows.
+func (s *settings) readFile(f *configFile, prefix string, values map[string]any) error {
+	seen := map[*setting]string{}
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		path, v := joined(prefix, k), values[k]
+		x := s.find(path)
+		if x == nil {
+			inner, ok := v.(map[string]any)
+			if !ok || !s.opens(path) {
+				return schema.Errorf(schema.Invalid, "%s: unknown key%s", f.at(path), s.hint(path))
 			}
-			s.value, s.from = strings.TrimRight(string(b), "\r\n"), name+"_FILE"
-			return nil
+			if err := s.readFile(f, path, inner); err != nil {
+				return err
+			}
+			continue
 		}
-	}
-	v, ok := file.values[s.key()]
-	if !ok {
-		return nil
-	}
-	s.from = file.at(s.key())
-	switch v := v.(type) {
-	case string:
-		s.value = v
-	case bool:
-		s.value = strconv.FormatBool(v)
-	case int64:
-		if !s.number {
-			return schema.Errorf(schema.Invalid, "%s: want a text, have %v", s.from, v)
+		if before, twice := seen[x]; twice {
+			return schema.Errorf(schema.Invalid, "%s: it is the same setting as %s: keep one of them", f.at(path), before)
 		}
-		s.value = strconv.FormatInt(v, 10)
-	case []any:
-		var items []string
-		for _, i := range v {
-			items = append(items, fmt.Sprint(i))
+		seen[x] = path
+		if err := x.take(f.at(path), v); err != nil {
+			return err
 		}
-		s.value = strings.Join(items, "\n")
-	default:
-		return schema.Errorf(schema.Invalid, "%s: want a text, have %v", s.from, v)
 	}
 	return nil
+}
+
+// find returns the setting of a key: of this process, else of another.
+func (s *settings) find(path string) *setting {
+	var other *setting
+	for _, x := range s.list {
+		if slices.Contains(x.keys(), path) {
+			if s.mine(x) {
+				return x
+			}
+			if other == nil {
+				other = x
+			}
+		}
+	}
+	return other
+}
+
+// opens reports whether there are keys in a table.
+func (s *settings) opens(path string) bool {
+	return slices.ContainsFunc(s.list, func(x *setting) bool {
+		return slices.ContainsFunc(x.keys(), func(k string) bool { return strings.HasPrefix(k, path+".") })
+	})
+}
+
+func (s *settings) hint(path string) string {
+	var known []string
+	for _, x := range s.list {
+		for _, k := range x.keys() {
+			known = append(known, k)
+			if i := strings.LastIndexByte(k, '.'); i > 0 {
+				known = append(known, k[:i])
+			}
+		}
+	}
+	if near := schema.Nearest(path, known); near != "" {
+		return ": did you mean " + near + "?"
+	}
+	return ": `berth config reference` lists all keys"
+}
+
+// take is the value that a file has, unless something stronger has said it.
+func (x *setting) take(from string, v any) error {
+	if x.read.kind == tables {
+		list, ok := v.([]any)
+		if m, one := v.(map[string]any); one && x.remedy != "" {
+			list, ok = nil, true
+			for k, v := range m {
+				list = append(list, map[string]any{k: v})
+			}
+		}
+		if !ok {
+			return schema.Errorf(schema.Invalid, "%s: want [[%s]] tables", from, x.title())
+		}
+		x.items, x.from = list, from
+		return nil
+	}
+	text, err := textOf(x.read.kind, v)
+	if err != nil {
+		return schema.Errorf(schema.Invalid, "%s: %v", from, err)
+	}
+	if x.from == "" {
+		x.value, x.from = text, from
+	}
+	return nil
+}
+
+// textOf is a value of a file as text.
+func textOf(k kind, v any) (string, error) {
+	wrong := fmt.Errorf("want %s, have %v", article(k), v)
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case bool:
+		if k == aFlag {
+			return strconv.FormatBool(v), nil
+		}
+	case int64:
+		if k == aNumber {
+			return strconv.FormatInt(v, 10), nil
+		}
+	case float64:
+		if k == aNumber {
+			return strconv.FormatFloat(v, 'f', -1, 64), nil
+		}
+	case []any:
+		if k != aList {
+			return "", wrong
+		}
+		var items []string
+		for _, i := range v {
+			text, ok := i.(string)
+			if !ok {
+				return "", wrong
+			}
+			items = append(items, text)
+		}
+		return strings.Join(items, "\n"), nil
+	}
+	return "", wrong
+}
+
+func article(k kind) string {
+	if k == aFlag {
+		return string(k)
+	}
+	return "a " + string(k)
+}
+
+// apply hands the value to whom it belongs.
+func (s *settings) apply(x *setting) error {
+	if x.read.kind == tables {
+		return s.applyTables(x)
+	}
+	if x.value == "" {
+		return nil
+	}
+	if x.secret && sample(x.value) {
+		return schema.Errorf(schema.Invalid, "%s: this is a published sample, everybody knows it: %s", x.from, sampleRemedy(x))
+	}
+	if err := x.read.set(&s.configs, x.value); err != nil {
+		shown := fmt.Sprintf("%q: ", x.value)
+		if x.secret {
+			shown = ""
+		}
+		return schema.Errorf(schema.Invalid, "%s: %s%v", x.from, shown, err)
+	}
+	return nil
+}
+
+func (s *settings) applyTables(x *setting) error {
+	if x.remedy != "" && len(x.items) > 0 {
+		return schema.Errorf(schema.Invalid, "%s: it can have no effect: %s", x.from, x.remedy)
+	}
+	for _, item := range x.items {
+		m, ok := item.(map[string]any)
+		if !ok {
+			return schema.Errorf(schema.Invalid, "%s: want [[%s]] tables", x.from, x.title())
+		}
+		if err := x.read.item(&s.configs, m); err != nil {
+			return schema.Errorf(schema.Invalid, "%s: %v", x.from, err)
+		}
+	}
+	return nil
+}
+
+// finish settles what several keys say together.
+func (s *settings) finish() error {
+	s.agent.Data = filepath.Join(s.core.Data, "periphery")
+	if listen := s.named("listen"); s.part&cores != 0 && listen.from == "" && (s.port != "" || s.bind != "") {
+		_, port, _ := net.SplitHostPort(listen.value) // the default is one
+		if s.port != "" {
+			port = s.port
+		}
+		s.core.Listen = net.JoinHostPort(s.bind, port)
+	}
+	if s.ssl != "" || s.sslCert != "" || s.sslKey != "" {
+		if err := s.finishSSL(); err != nil {
+			return err
+		}
+	}
+	return distinct(&s.configs)
+}
+
+// finishSSL takes Komodo's names of the certificate, unless its switch says no.
+func (s *settings) finishSSL() error {
+	on, err := strconv.ParseBool(s.ssl)
+	switch {
+	case s.ssl != "" && err != nil:
+		return schema.Errorf(schema.Invalid, "ssl_enabled: want true or false")
+	case s.ssl != "" && !on:
+		return nil
+	case on && s.sslCert == "":
+		s.sslCert = "/config/ssl/cert.pem"
+	}
+	if on && s.sslKey == "" {
+		s.sslKey = "/config/ssl/key.pem"
+	}
+	if s.core.CertFile == "" && s.core.KeyFile == "" {
+		s.core.CertFile, s.core.KeyFile = s.sslCert, s.sslKey
+	}
+	return nil
+}
+
+func (s *settings) named(name string) *setting {
+	return s.list[slices.IndexFunc(s.list, func(x *setting) bool { return x.name == name })]
+}
+
+// say logs what was given and does nothing, by reason.
+func (s *settings) say(log *slog.Logger) {
+	var order []string
+	by := map[string][]string{}
+	for _, x := range s.list {
+		if !s.mine(x) || x.none == "" || x.from == "" || x.value == "" || x.value == "false" {
+			continue
+		}
+		if by[x.none] == nil {
+			order = append(order, x.none)
+		}
+		by[x.none] = append(by[x.none], x.from)
+	}
+	for _, why := range order {
+		log.Info("accepted without effect", "why", why, "given", strings.Join(by[why], ", "))
+	}
 }
 
 // checkEnv refuses variables that are meant for us and misspelt. Others that
 // begin like ours come from elsewhere (Kubernetes makes BERTH_PORT of a service).
 func (s *settings) checkEnv(environ []string) error {
-	known := []string{"BERTH_CONFIG", "BERTH_HOST", "BERTH_KEY", "BERTH_SECRET", "BERTH_PIN", "BERTH_PORT"}
+	known := map[string][]string{"BERTH_": {"BERTH_HOST", "BERTH_KEY", "BERTH_SECRET", "BERTH_PIN", "BERTH_PORT"}, "KOMODO_": {"KOMODO_ADDRESS", "KOMODO_API_KEY", "KOMODO_API_SECRET"}, "PERIPHERY_": {"PERIPHERY_TAG"}}
+	add := func(name string) {
+		prefix, _, _ := strings.Cut(name, "_")
+		known[prefix+"_"] = append(known[prefix+"_"], name, name+"_FILE")
+	}
+	for _, k := range loaderKeys() {
+		for _, e := range k.envs() {
+			add(e)
+		}
+	}
 	for _, x := range s.list {
 		for _, e := range x.envs() {
-			known = append(known, e, e+"_FILE")
+			add(e)
 		}
 	}
 	for _, kv := range environ {
 		name, _, _ := strings.Cut(kv, "=")
-		if !strings.HasPrefix(name, "BERTH_") || slices.Contains(known, name) || strings.HasPrefix(name, "BERTH_PORT_") || strings.HasPrefix(name, "BERTH_SERVICE_") {
+		prefix, rest, _ := strings.Cut(name, "_")
+		names := known[prefix+"_"]
+		if !slices.Contains([]string{"BERTH", "KOMODO", "PERIPHERY"}, prefix) || slices.Contains(names, name) ||
+			strings.HasPrefix(rest, "PORT_") || strings.HasPrefix(rest, "SERVICE_") || strings.HasPrefix(rest, "CLI_") {
 			continue
 		}
-		if near := nearest(name, known); near != "" {
-			return schema.Errorf(schema.Invalid, "environment: unknown variable %s: did you mean %s?", name, near)
+		var near []string
+		for _, n := range names {
+			near = append(near, strings.TrimPrefix(n, prefix+"_"))
 		}
-	}
-	return nil
-}
-
-// nearest allows one mistake for every eight letters, the prefix apart.
-func nearest(name string, known []string) string {
-	best := schema.Nearest(strings.TrimPrefix(name, "BERTH_"), trimmed(known))
-	if best == "" {
-		return ""
-	}
-	return "BERTH_" + best
-}
-
-func trimmed(names []string) []string {
-	var out []string
-	for _, n := range names {
-		if rest, ok := strings.CutPrefix(n, "BERTH_"); ok {
-			out = append(out, rest)
-		}
-	}
-	return out
-}
-
-// configFile is a TOML file with the places of its keys.
-type configFile struct {
-	path   string
-	text   string
-	values map[string]any
-}
-
-func readConfig(path string, named bool) (*configFile, error) {
-	f := &configFile{path: path, values: map[string]any{}}
-	b, err := os.ReadFile(path)
-	if !named && errors.Is(err, fs.ErrNotExist) {
-		return f, nil
-	}
-	if err != nil {
-		return nil, schema.Errorf(schema.Invalid, "read configuration: %v", err)
-	}
-	f.text = string(b)
-	if err := toml.Unmarshal(b, &f.values); err != nil {
-		if e, ok := errors.AsType[*toml.DecodeError](err); ok {
-			row, _ := e.Position()
-			return nil, schema.Errorf(schema.Invalid, "%s:%d: %s: %v", path, row, strings.Join(e.Key(), "."), err)
-		}
-		return nil, schema.Errorf(schema.Invalid, "%s: %v", path, err)
-	}
-	return f, nil
-}
-
-// at names the place of a top-level key: file:line: key.
-func (f *configFile) at(key string) string {
-	re := regexp.MustCompile(`(?m)^[ \t]*(\[\[?[ \t]*)?["']?` + regexp.QuoteMeta(key) + `\b`)
-	loc := re.FindStringIndex(f.text)
-	if loc == nil {
-		return f.path + ": " + key
-	}
-	return fmt.Sprintf("%s:%d: %s", f.path, 1+strings.Count(f.text[:loc[0]], "\n"), key)
-}
-
-// readFile refuses unknown keys and hands tables to whom they belong.
-func (s *settings) readFile(f *configFile) error {
-	var known []string
-	for _, x := range s.list {
-		known = append(known, x.key())
-	}
-	tables := slices.Sorted(maps.Keys(s.tables))
-	for _, key := range slices.Sorted(maps.Keys(f.values)) {
-		if slices.Contains(known, key) {
-			continue
-		}
-		read := s.tables[key]
-		if read == nil {
-			hint := ""
-			if near := schema.Nearest(key, append(tables, known...)); near != "" {
-				hint = ": did you mean " + near + "?"
-			}
-			return schema.Errorf(schema.Invalid, "%s: unknown key%s", f.at(key), hint)
-		}
-		if err := s.readTables(f, key, read); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readTables hands the tables of one name to whom they belong.
-func (s *settings) readTables(f *configFile, key string, read func(map[string]any) error) error {
-	list, ok := f.values[key].([]any)
-	if !ok {
-		return schema.Errorf(schema.Invalid, "%s: want [[%s]] tables", f.at(key), key)
-	}
-	if s.found == nil {
-		s.found = map[string]any{}
-	}
-	s.found[key] = list
-	for _, item := range list {
-		m, ok := item.(map[string]any)
-		if !ok {
-			return schema.Errorf(schema.Invalid, "%s: want [[%s]] tables", f.at(key), key)
-		}
-		if err := read(m); err != nil {
-			return schema.Errorf(schema.Invalid, "%s: %v", f.at(key), err)
+		if best := schema.Nearest(rest, near); best != "" {
+			return schema.Errorf(schema.Invalid, "environment: unknown variable %s: did you mean %s?", name, prefix+"_"+best)
 		}
 	}
 	return nil
@@ -363,4 +427,19 @@ func home(env func(string) string, elem ...string) string {
 		base = filepath.Join(env("HOME"), ".config")
 	}
 	return filepath.Join(append([]string{base}, elem...)...)
+}
+
+func checkPort(v string) error {
+	if n, err := strconv.ParseUint(v, 10, 16); err != nil || n == 0 {
+		return errors.New("want a port from 1 to 65535")
+	}
+	return nil
+}
+
+func bindIP(to *string, v string) error {
+	*to = strings.TrimSuffix(strings.TrimPrefix(v, "["), "]")
+	if net.ParseIP(*to) == nil {
+		return errors.New("want an address of this machine, as [::] or 127.0.0.1")
+	}
+	return nil
 }

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"berth/schema"
 )
 
 // effective writes the settings that load found as a configuration file that load
@@ -15,20 +18,72 @@ import (
 func (s *settings) effective() []byte {
 	var b bytes.Buffer
 	b.WriteString("# Berth's configuration when it was backed up. It may hold secrets.\n")
+	kept := map[string]any{}
 	for _, x := range s.list {
-		if x.value == "" || x.from == "" || slices.Contains([]string{"data", "admin-username", "admin-password"}, x.name) {
+		if x.from == "" || x.none != "" || !s.mine(x) || slices.Contains([]string{"data", "admin-username", "admin-password"}, x.name) {
 			continue
 		}
-		fmt.Fprintf(&b, "%s = %s\n", x.key(), tomlText(x.value))
+		if x.read.kind == tables {
+			kept[x.title()] = escaped(x.items)
+			continue
+		}
+		if x.value != "" {
+			fmt.Fprintf(&b, "%s = %s\n", x.title(), tomlValue(x.read.kind, x.value))
+		}
 	}
-	if len(s.found) > 0 {
-		text, err := toml.Marshal(s.found)
-		if err == nil { // it was read from TOML
+	if len(kept) > 0 {
+		text, err := toml.Marshal(kept)
+		if err == nil { // it was read from a file
 			b.WriteString("\n")
 			b.Write(text)
 		}
 	}
 	return b.Bytes()
+}
+
+// tomlValue is a value that was applied, as its kind is written.
+func tomlValue(k kind, v string) string {
+	switch k {
+	case aFlag:
+		on, _ := strconv.ParseBool(v) // it was read
+		return strconv.FormatBool(on)
+	case aNumber:
+		return v
+	case aList:
+		var items []string
+		for _, i := range schema.ParseStrList(v) {
+			items = append(items, tomlText(literal(i)))
+		}
+		return "[" + strings.Join(items, ", ") + "]"
+	default:
+		return tomlText(literal(v))
+	}
+}
+
+// literal is a text in which no variable is put in when it is read again.
+func literal(s string) string {
+	return placeholder.ReplaceAllStringFunc(s, func(m string) string { return "$" + m })
+}
+
+// escaped is a value of a file with its texts made literal.
+func escaped(v any) any {
+	switch v := v.(type) {
+	case string:
+		return literal(v)
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = escaped(v[i])
+		}
+		return out
+	case map[string]any:
+		out := map[string]any{}
+		for k, x := range v {
+			out[k] = escaped(x)
+		}
+		return out
+	}
+	return v
 }
 
 // tomlText is a text as a TOML string on one line.

@@ -40,15 +40,21 @@ func write(t *testing.T, name, text string) string {
 // loadCore reads the settings of core.
 func loadCore(t *testing.T, args, kv []string) (core.Config, error) {
 	t.Helper()
-	var c core.Config
-	s := coreSettings(&c)
-	fs := pflag.NewFlagSet("core", pflag.ContinueOnError)
+	s, err := loadSettings(t, inCore, args, kv)
+	return s.core, err
+}
+
+// loadSettings reads the settings of a process.
+func loadSettings(t *testing.T, in part, args, kv []string) (*settings, error) {
+	t.Helper()
+	s := newSettings(in)
+	fs := pflag.NewFlagSet("berth", pflag.ContinueOnError)
 	s.flags(fs)
 	if err := fs.Parse(args); err != nil {
 		t.Fatal(err)
 	}
 	env, environ := envOf(append(kv, "HOME=/nonexistent")...)
-	return c, s.load(fs, env, environ)
+	return s, s.load(fs, env, environ)
 }
 
 func TestPrecedence(t *testing.T) {
@@ -76,7 +82,7 @@ accounts = [{ username = "ada", token = "t0ken" }]
 		WebhookSecret: "from a secret's file", AdminUsername: "ada",
 		Proxies:  []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		Accounts: core.Accounts{Git: []core.Account{{Provider: "git.example", Username: "ada", Token: "t0ken", HTTP: true}}},
-		Poll:     5 * time.Minute,
+		Poll:     5 * time.Minute, SystemProcedures: true,
 	}
 	if d := cmp.Diff(want, c, cmpopts.EquateComparable(netip.Prefix{}), cmpopts.IgnoreFields(core.Config{}, "Log", "Ready"), cmpopts.IgnoreUnexported(core.Config{})); d != "" {
 		t.Error(d)
@@ -91,8 +97,7 @@ func TestRow08UnknownConfigKeyIsRefused(t *testing.T) {
 		want string
 	}{
 		"unknown key":         {file: "\nlissten = ':1'\n", want: "berth.toml:2: lissten: unknown key: did you mean listen?"},
-		"stack_dir":           {file: "stack_dir = '/etc/komodo/stacks'\n", want: "berth.toml:1: stack_dir: unknown key"},
-		"repo_dir":            {file: "repo_dir = '/etc/komodo/repos'\n", want: "berth.toml:1: repo_dir: unknown key"},
+		"nearly stack_dir":    {file: "stacks_dir = '/etc/komodo/stacks'\n", want: "berth.toml:1: stacks_dir: unknown key: did you mean stack_dir?"},
 		"unknown table":       {file: "[[git_providers]]\ndomain='x'\n", want: "berth.toml:1: git_providers: unknown key: did you mean git_provider?"},
 		"unknown nested key":  {file: "[[git_provider]]\ndomain='x'\ntoken='y'\n", want: `berth.toml:1: git_provider: unknown key "token"`},
 		"duplicate key":       {file: "listen=':1'\nlisten=':2'\n", want: "berth.toml:2"},
@@ -185,18 +190,11 @@ func TestEffectiveConfiguration(t *testing.T) {
 		"[[git_provider]]\ndomain = \"git.example\"\naccounts = [{ username = \"ada\", token = \"t0ken\" }]\n")
 	load := func(file string, args, kv []string) (core.Config, []byte) {
 		t.Helper()
-		var c core.Config
-		s := coreSettings(&c)
-		fs := pflag.NewFlagSet("core", pflag.ContinueOnError)
-		s.flags(fs)
-		if err := fs.Parse(append(args, "--config", file)); err != nil {
+		s, err := loadSettings(t, inCore, append(args, "--config", file), kv)
+		if err != nil {
 			t.Fatal(err)
 		}
-		env, environ := envOf(append(kv, "HOME=/nonexistent")...)
-		if err := s.load(fs, env, environ); err != nil {
-			t.Fatal(err)
-		}
-		return c, s.effective()
+		return s.core, s.effective()
 	}
 	c, text := load(file, []string{"--listen", ":3", "--data", "/old"}, []string{"BERTH_WEBHOOK_SECRET=a secret", "BERTH_ADMIN_PASSWORD=not this"})
 	if strings.Contains(string(text), "not this") || strings.Contains(string(text), "/old") {

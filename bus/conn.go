@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -44,7 +45,8 @@ type Options struct {
 	// path can then read what core sends, secrets included.
 	AllowPlaintext bool
 	// Proxy is the URL of an HTTP forward proxy (CONNECT) to go through.
-	Proxy string
+	Allowed []netip.Prefix // networks in which the other side may be; any when empty
+	Proxy   string
 	// OnConnect is called after every connection made, the first included. It and
 	// the next two run one after the other and must not block for long.
 	OnConnect func(*Conn)

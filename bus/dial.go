@@ -11,9 +11,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -128,9 +130,44 @@ func endpoint(opts *nats.Options, o Options) error {
 		if err != nil || p.Host == "" || p.Scheme != "http" {
 			return schema.Errorf(schema.Invalid, "proxy: must look like http://host:port")
 		}
+		if len(o.Allowed) > 0 {
+			return schema.Errorf(schema.Invalid, "allowed_ips: through a proxy core's address cannot be seen: give one of the two")
+		}
 		opts.CustomDialer, opts.SkipHostLookup = proxyDialer{proxy: p}, true
 	}
+	if len(o.Allowed) > 0 {
+		opts.CustomDialer, opts.SkipHostLookup = AllowedDialer(o.Allowed), true
+	}
 	return nil
+}
+
+// allowedDialer connects to addresses in some networks only.
+type allowedDialer struct{ net.Dialer }
+
+// AllowedDialer connects only to addresses that are in one of the networks, whatever
+// a name leads to.
+func AllowedDialer(allowed []netip.Prefix) interface {
+	Dial(network, address string) (net.Conn, error)
+} {
+	d := &allowedDialer{net.Dialer{Timeout: dialTimeout}}
+	d.Control = func(_, address string, _ syscall.RawConn) error {
+		ap, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return fmt.Errorf("address %s: %w", address, err)
+		}
+		addr := ap.Addr().Unmap().WithZone("")
+		if !slices.ContainsFunc(allowed, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+			return schema.Errorf(schema.Denied, "core is at %s, which is not among allowed_ips", addr)
+		}
+		return nil
+	}
+	return d
+}
+
+// CheckAddress refuses what is no address of a core, with schema.Invalid.
+func CheckAddress(raw string) error {
+	_, err := busURL(raw)
+	return err
 }
 
 // busURL maps what users write to what NATS dials.

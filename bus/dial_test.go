@@ -1,8 +1,12 @@
 package bus
 
 import (
+	"net"
+	"net/netip"
 	"testing"
 	"time"
+
+	"berth/schema"
 )
 
 func TestBusURL(t *testing.T) {
@@ -51,5 +55,32 @@ func TestVerbsAreTokens(t *testing.T) {
 	}
 	if err := checkVerb("stack.log"); err != nil {
 		t.Error(err)
+	}
+}
+
+// An agent that may connect to some networks connects to no other, whatever the name says.
+func TestAllowedDialer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	for allowed, want := range map[string]schema.Code{"127.0.0.0/8": "", "10.0.0.0/8": schema.Denied} {
+		c, err := AllowedDialer([]netip.Prefix{netip.MustParsePrefix(allowed)}).Dial("tcp4", "localhost:"+port)
+		if c != nil {
+			c.Close()
+		}
+		if err == nil && want != "" || err != nil && schema.CodeOf(err) != want {
+			t.Errorf("%s: %v", allowed, err)
+		}
+	}
+	seed, err := NewSeed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Dial(t.Context(), Options{URL: "https://core", Proxy: "http://proxy:1", Allowed: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Seed: seed, Agent: "a"})
+	if schema.CodeOf(err) != schema.Invalid {
+		t.Errorf("through a proxy: %v", err)
 	}
 }

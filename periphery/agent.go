@@ -1,11 +1,13 @@
 package periphery
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -35,6 +37,9 @@ type Config struct {
 	Token string
 	// Data is the folder the agent keeps its key, journal, repositories and stacks in.
 	Data string
+	// Repos, Stacks and Builds are the folders of clones of repos, files of stacks and
+	// contexts of builds; folders of these names in Data when empty.
+	Repos, Stacks, Builds string
 	// Engine is the Docker engine's address; empty is the local default.
 	Engine string
 	// AgeKeys lists files that may hold the host's age identity, first found wins.
@@ -43,6 +48,8 @@ type Config struct {
 	AllowPlaintext bool
 	// Proxy is an HTTP proxy to reach core through.
 	Proxy string
+	// Allowed are the networks in which core may be; any when empty.
+	Allowed []netip.Prefix
 	// Workers is how many commands are worked on at once; 0 is 8.
 	Workers int
 	// InProcess connects to a core in the same process.
@@ -158,9 +165,10 @@ func open(cfg Config) (*Agent, error) {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	cfg.Data, cfg.AgeKeys = dir, withOwnKey(cfg.AgeKeys, dir)
-	for _, sub := range []string{"", "repos", "stacks", "builds", "journal", keptFolder, "spool"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
-			return nil, schema.Errorf(schema.Invalid, "make data folder %s: %v", filepath.Join(dir, sub), errors.Unwrap(err))
+	cfg.Repos, cfg.Stacks, cfg.Builds = cmp.Or(cfg.Repos, filepath.Join(dir, "repos")), cmp.Or(cfg.Stacks, filepath.Join(dir, "stacks")), cmp.Or(cfg.Builds, filepath.Join(dir, "builds"))
+	for _, sub := range []string{dir, cfg.Repos, cfg.Stacks, cfg.Builds, filepath.Join(dir, "journal"), filepath.Join(dir, keptFolder), filepath.Join(dir, "spool")} {
+		if err := os.MkdirAll(sub, 0o700); err != nil {
+			return nil, schema.Errorf(schema.Invalid, "make data folder %s: %v", sub, errors.Unwrap(err))
 		}
 	}
 	a := &Agent{
@@ -273,7 +281,7 @@ func (a *Agent) line(seed []byte) bus.Options {
 	return bus.Options{
 		URL: a.join.Core, Seed: seed, Agent: a.join.Server, Pins: a.corePins, Name: "berth periphery " + hostname,
 		Metadata:  map[string]string{"host": hostname, "version": a.cfg.Version, "agent": a.join.Server},
-		InProcess: a.cfg.InProcess, AllowPlaintext: a.cfg.AllowPlaintext, Proxy: a.cfg.Proxy, Log: a.log,
+		InProcess: a.cfg.InProcess, AllowPlaintext: a.cfg.AllowPlaintext, Proxy: a.cfg.Proxy, Allowed: a.cfg.Allowed, Log: a.log,
 	}
 }
 

@@ -208,7 +208,7 @@ func (b *imageBuild) refs() error {
 // source brings the files to the builder and runs pre_build.
 func (b *imageBuild) source(ctx context.Context) error {
 	c := b.req.Config
-	root := filepath.Join(b.a.cfg.Data, "builds", folder(b.req.Name))
+	root := filepath.Join(b.a.cfg.Builds, folder(b.req.Name))
 	hint := "put the files there, or correct build_path"
 	if b.req.Source != nil {
 		resp, err := b.a.sync(ctx, b.job, b.know, root, *b.req.Source, false)

@@ -28,7 +28,7 @@ func under(base, p string) string {
 }
 
 func (a *Agent) repoDir(req schema.RepoSyncReq) string {
-	return under(filepath.Join(a.cfg.Data, "repos", folder(req.Name)), req.Path)
+	return under(filepath.Join(a.cfg.Repos, folder(req.Name)), req.Path)
 }
 
 // known is what core told of variables and accounts for one command.

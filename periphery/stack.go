@@ -115,7 +115,7 @@ func (d *deployment) needs() needs {
 // source gets the files (reference: resources.md §5.1) and sets the run directory.
 func (d *deployment) source(ctx context.Context) error {
 	c := d.req.Config
-	d.root = filepath.Join(d.a.cfg.Data, "stacks", folder(d.req.Name))
+	d.root = filepath.Join(d.a.cfg.Stacks, folder(d.req.Name))
 	var (
 		resp schema.RepoSyncResp
 		err  error
