@@ -3,6 +3,7 @@ package compose
 import (
 	"bytes"
 	"context"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -209,17 +210,11 @@ func (d *Deployer) alone(ctx context.Context, p *Plan, o RunOptions) (*types.Pro
 // follow starts the container and, unless it is detached, tells its output until it
 // has ended.
 func (d *Deployer) follow(ctx context.Context, j *job, o RunOptions) (int, error) {
-	var output func() error
+	var copyTo func(stdout, stderr io.Writer) (int64, error)
 	if !o.Detach {
-		copyTo, err := d.engine.Attach(ctx, o.Name)
-		if err != nil {
+		var err error
+		if copyTo, err = d.engine.Attach(ctx, o.Name); err != nil {
 			return 0, err
-		}
-		output = func() error {
-			stdout, stderr := &lines{j: j, service: o.Service}, &lines{j: j, service: o.Service, isErr: true}
-			defer stdout.end()
-			defer stderr.end()
-			return copyTo(stdout, stderr)
 		}
 	}
 	if err := d.engine.Act(ctx, o.Name, schema.ContainerStart, docker.StopOptions{}); err != nil {
@@ -232,10 +227,20 @@ func (d *Deployer) follow(ctx context.Context, j *job, o RunOptions) (int, error
 	if o.Detach {
 		return 0, nil
 	}
-	if err := output(); err != nil {
+	stdout, stderr := &lines{j: j, service: o.Service}, &lines{j: j, service: o.Service, isErr: true}
+	defer stdout.end()
+	defer stderr.end()
+	told, err := copyTo(stdout, stderr)
+	if err != nil {
 		return 0, err
 	}
-	return d.engine.WaitExit(ctx, o.Name)
+	code, err := d.engine.WaitExit(ctx, o.Name)
+	// On a busy machine the engine may drop the streams of a container that was over at
+	// once before it has copied them. Its log has them, unless the log driver keeps none.
+	if err == nil && told == 0 {
+		_ = d.engine.Logs(ctx, o.Name, docker.LogOptions{}, stdout, stderr)
+	}
+	return code, err
 }
 
 // removeRun removes the container of a run, unless it goes on.
