@@ -320,5 +320,12 @@ func (g gate) Setup(ctx context.Context, c ui.Credentials) (string, error) {
 
 // Login lets a user in.
 func (g gate) Login(ctx context.Context, c ui.Credentials) (string, error) {
-	return g.Gate.Login(ctx, access.Credentials(c))
+	step, err := g.SignIn(ctx, access.Visit{Page: true, From: c.From}, c.Username, c.Password)
+	return step.Token, err
+}
+
+// Session says who a session belongs to.
+func (g gate) Session(ctx context.Context, session string) (schema.Actor, error) {
+	c, err := g.Gate.Session(ctx, session)
+	return c.Actor, err
 }

@@ -40,6 +40,7 @@ type Caller struct {
 	Everywhere Level
 	Actor      schema.Actor // as runs record it: the user, or the key used
 	Key        string       // the API key used, if any
+	Session    string       // the session used, if any
 	Peer       string       // address
 	Via        string       // click, api, cli, bus, run
 	Run        string       // id of the run that asks, of a script; else empty

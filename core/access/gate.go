@@ -22,6 +22,8 @@ type Session struct {
 	User    string `json:"user"`
 	Kind    string `json:"kind"` // page, token
 	From    string `json:"from"`
+	Agent   string `json:"agent,omitempty"` // the program, as it says itself
+	How     string `json:"how,omitempty"`   // password, sign-up, setup, oidc, …, with "+ code" or "+ passkey"
 	Created int64  `json:"created"`
 	Expires int64  `json:"expires"` // unix ms
 }
@@ -49,8 +51,16 @@ type Config struct {
 	Settings *store.Bucket[Setting]
 	Sealer   *store.Sealer
 	Failures *Failures // shared by all doors
-	Now      func() time.Time
-	Log      *slog.Logger
+	Rules    Rules
+	// Providers are where people can sign in besides here.
+	Providers map[UserKind]Provider
+	// Join puts a user into those groups a provider names that exist here; may be nil.
+	Join func(ctx context.Context, user string, groups []string) error
+	// Host returns the address people use for core.
+	Host  func() string
+	Title string // of this installation, for authenticators
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 // How long sign-ins live.
@@ -68,6 +78,9 @@ type Gate struct {
 	cfg       Config
 	passwords *passwords
 	jwtKey    []byte
+	steps     *challenges
+	codes     *guesses
+	names     sync.Mutex // held while a username or a login elsewhere is taken
 
 	mu    sync.Mutex
 	setup string // SHA-256 of the setup link's token; empty when there is none
@@ -76,6 +89,7 @@ type Gate struct {
 // NewGate makes a gate and the key of its tokens, if there is none yet.
 func NewGate(ctx context.Context, cfg Config) (*Gate, error) {
 	g := &Gate{cfg: cfg, passwords: newPasswords()}
+	g.steps, g.codes = newChallenges(cfg.Now), newGuesses(cfg.Now)
 	var err error
 	g.jwtKey, err = g.secretSetting(ctx, "jwt")
 	return g, err
@@ -145,12 +159,12 @@ func (g *Gate) Setup(ctx context.Context, c Credentials) (string, error) {
 	g.mu.Lock()
 	g.setup = ""
 	g.mu.Unlock()
-	return g.open(ctx, u, "page", c.From, sessionTTL)
+	return g.admit(ctx, u, Visit{Page: true, From: c.From}, "setup")
 }
 
 // CreateAdmin creates the first administrator; Conflict when there is one.
 func (g *Gate) CreateAdmin(ctx context.Context, username, password string) (User, error) {
-	if err := checkCredentials(username, password); err != nil {
+	if err := g.checkCredentials(username, password); err != nil {
 		return User{}, err
 	}
 	if !g.Fresh(ctx) {
@@ -167,27 +181,20 @@ func (g *Gate) CreateAdmin(ctx context.Context, username, password string) (User
 	return u, nil
 }
 
-// Login checks a password and opens a session of a page. Errors:
-// Unauthenticated; TooMany when the address guessed wrong too often.
-func (g *Gate) Login(ctx context.Context, c Credentials) (string, error) {
-	u, err := g.checkPassword(ctx, c)
-	if err != nil {
-		return "", err
+func (g *Gate) checkPassword(ctx context.Context, v Visit, username, password string) (User, error) {
+	u, known := g.userNamed(username)
+	if len(password) > 4*maxPassword {
+		password = ""
 	}
-	return g.open(ctx, u, "page", c.From, sessionTTL)
-}
-
-func (g *Gate) checkPassword(ctx context.Context, c Credentials) (User, error) {
-	u, known := g.userNamed(c.Username)
-	if len(c.Password) > 4*maxPassword {
-		c.Password = ""
-	}
-	ok, err := g.passwords.matches(ctx, u.Hash, c.Password, g.cfg.Failures.Wait(c.From) > 0)
+	ok, err := g.passwords.matches(ctx, u.Hash, password, g.cfg.Failures.Wait(v.From) > 0)
 	if err != nil {
 		return User{}, err
 	}
-	if !ok || !known || !u.Enabled {
-		return User{}, g.failed(c.From, "the username or the password is wrong")
+	if !ok || !known || u.Kind == ServiceUser {
+		return User{}, g.failed(v.From, "the username or the password is wrong")
+	}
+	if !u.Enabled {
+		return User{}, g.failed(v.From, schema.SafeText(errDisabled()))
 	}
 	return u, nil
 }
@@ -213,33 +220,29 @@ func (g *Gate) userNamed(name string) (User, bool) {
 	return User{}, false
 }
 
-// open makes a session and returns its secret.
-func (g *Gate) open(ctx context.Context, u User, kind, from string, ttl time.Duration) (string, error) {
-	token, now := secret(), g.cfg.Now()
-	s := Session{User: u.ID, Kind: kind, From: from, Created: now.UnixMilli(), Expires: now.Add(ttl).UnixMilli()}
-	if _, err := g.cfg.Sessions.Create(ctx, digest(token), s); err != nil {
-		return "", schema.Wrap(schema.CodeOf(err), err, "open a session")
+// Session returns who a session of pages belongs to; Unauthenticated.
+func (g *Gate) Session(_ context.Context, token string) (Caller, error) {
+	u, err := g.sessionUser(digest(token), pageSession)
+	if err == nil && !u.Enabled {
+		err = errDisabled()
 	}
-	return token, nil
-}
-
-// Session returns who a session belongs to; Unauthenticated.
-func (g *Gate) Session(_ context.Context, token string) (schema.Actor, error) {
-	u, err := g.sessionUser(digest(token), "page")
 	if err != nil {
-		return schema.Actor{}, err
+		return Caller{}, err
 	}
-	return actorOf(u), nil
+	c := callerOf(u, "", "click")
+	c.Session = digest(token)
+	return c, nil
 }
 
+// sessionUser returns whose session it is, enabled or not.
 func (g *Gate) sessionUser(key, kind string) (User, error) {
 	d, err := g.cfg.Sessions.Get(key)
 	if err != nil || d.Value.Kind != kind || d.Value.Expires <= g.cfg.Now().UnixMilli() {
 		return User{}, schema.Errorf(schema.Unauthenticated, "the session has ended: sign in again")
 	}
 	u, err := g.cfg.Users.Get(d.Value.User)
-	if err != nil || !u.Value.Enabled {
-		return User{}, schema.Errorf(schema.Unauthenticated, "this user is gone or disabled")
+	if err != nil {
+		return User{}, schema.Errorf(schema.Unauthenticated, "this user is gone")
 	}
 	return u.Value, nil
 }

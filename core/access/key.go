@@ -54,64 +54,59 @@ func (g *Gate) DeleteKey(ctx context.Context, user, key string) error {
 	return g.cfg.Keys.Delete(ctx, d.Key, d.Rev)
 }
 
-// Token checks a password and returns a token for the authorization header,
-// which lives a day. Errors as of Login.
-func (g *Gate) Token(ctx context.Context, c Credentials) (string, error) {
-	u, err := g.checkPassword(ctx, c)
-	if err != nil {
-		return "", err
-	}
-	session, err := g.open(ctx, u, "token", c.From, tokenTTL)
-	if err != nil {
-		return "", err
-	}
-	now := g.cfg.Now()
-	return signToken(g.jwtKey, claims{
-		Sub: u.ID, Iat: now.UnixMilli(), Exp: now.Add(tokenTTL).UnixMilli(), Jti: digest(session),
-	}), nil
-}
-
 // Authenticate says who sent a request by its headers: a token, or an API key and
 // its secret. The first that is present decides. Errors: Unauthenticated; TooMany
 // when the address failed too often. Valid credentials are never refused.
-func (g *Gate) Authenticate(_ context.Context, h http.Header, peer string) (Caller, error) {
+func (g *Gate) Authenticate(ctx context.Context, h http.Header, peer string) (Caller, error) {
+	c, u, err := g.Identify(ctx, h, peer)
+	if err == nil && !u.Enabled {
+		return Caller{}, g.failed(peer, schema.SafeText(errDisabled()))
+	}
+	return c, err
+}
+
+// Identify is Authenticate for what disabled users may see too: themselves.
+func (g *Gate) Identify(_ context.Context, h http.Header, peer string) (Caller, User, error) {
 	var c Caller
+	var u User
 	var err error
 	switch {
 	case h.Get("Authorization") != "":
-		c, err = g.byToken(h.Get("Authorization"))
+		c, u, err = g.byToken(h.Get("Authorization"))
 	case h.Get("X-Api-Key") != "":
-		c, err = g.byKey(h.Get("X-Api-Key"), h.Get("X-Api-Secret"))
+		c, u, err = g.byKey(h.Get("X-Api-Key"), h.Get("X-Api-Secret"))
 	case h.Get("X-Api-Signature") != "":
 		err = schema.Errorf(schema.Unauthenticated, "signed requests are not supported: send x-api-key and x-api-secret")
 	default:
-		return c, schema.Errorf(schema.Unauthenticated, "no credentials: send x-api-key and x-api-secret, or authorization")
+		return c, u, schema.Errorf(schema.Unauthenticated, "no credentials: send x-api-key and x-api-secret, or authorization")
 	}
 	if err != nil {
-		return Caller{}, g.failed(peer, schema.SafeText(err))
+		return Caller{}, u, g.failed(peer, schema.SafeText(err))
 	}
 	c.Peer = peer
-	return c, nil
+	return c, u, nil
 }
 
-func (g *Gate) byToken(header string) (Caller, error) {
+func (g *Gate) byToken(header string) (Caller, User, error) {
 	token := strings.TrimSpace(header)
 	if len(token) > 7 && strings.EqualFold(token[:7], "bearer ") {
 		token = strings.TrimSpace(token[7:])
 	}
 	c, err := readToken(g.jwtKey, token, g.cfg.Now())
 	if err != nil {
-		return Caller{}, err
+		return Caller{}, User{}, err
 	}
-	u, err := g.sessionUser(c.Jti, "token")
+	u, err := g.sessionUser(c.Jti, tokenSession)
 	if err != nil {
-		return Caller{}, err
+		return Caller{}, User{}, err
 	}
-	return callerOf(u, "", "api"), nil
+	caller := callerOf(u, "", "api")
+	caller.Session = c.Jti
+	return caller, u, nil
 }
 
 // byKey compares digests, also when the key is unknown.
-func (g *Gate) byKey(key, keySecret string) (Caller, error) {
+func (g *Gate) byKey(key, keySecret string) (Caller, User, error) {
 	d, err := g.cfg.Keys.Get(keyDoc(key))
 	k, hash := d.Value, d.Value.Hash
 	if err != nil {
@@ -121,17 +116,17 @@ func (g *Gate) byKey(key, keySecret string) (Caller, error) {
 	u, noUser := g.User(k.User)
 	switch {
 	case keySecret == "":
-		return Caller{}, schema.Errorf(schema.Unauthenticated, "x-api-secret is missing")
+		return Caller{}, User{}, schema.Errorf(schema.Unauthenticated, "x-api-secret is missing")
 	case err != nil || !match:
-		return Caller{}, schema.Errorf(schema.Unauthenticated, "the API key or its secret is wrong")
+		return Caller{}, User{}, schema.Errorf(schema.Unauthenticated, "the API key or its secret is wrong")
 	case k.Expires > 0 && k.Expires+keyGrace.Milliseconds() < g.cfg.Now().UnixMilli():
-		return Caller{}, schema.Errorf(schema.Unauthenticated, "the API key has expired")
-	case noUser != nil || !u.Enabled:
-		return Caller{}, schema.Errorf(schema.Unauthenticated, "the API key's user is gone or disabled")
+		return Caller{}, User{}, schema.Errorf(schema.Unauthenticated, "the API key has expired")
+	case noUser != nil:
+		return Caller{}, User{}, schema.Errorf(schema.Unauthenticated, "the API key's user is gone")
 	}
 	c := callerOf(u, "", "api")
 	c.Key, c.Actor = k.Key, schema.Actor{Kind: "key", ID: u.ID, Name: u.Username + " (" + k.Name + ")"}
-	return c, nil
+	return c, u, nil
 }
 
 // keyDoc is where a key is stored: what people send may not be a bucket's key.

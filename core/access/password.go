@@ -94,20 +94,34 @@ func parseHash(hash string) (salt, sum []byte, ok bool) {
 }
 
 // checkCredentials refuses usernames and passwords that cannot be.
-func checkCredentials(username, password string) error {
+func (g *Gate) checkCredentials(username, password string) error {
+	if err := checkUsername(username); err != nil {
+		return err
+	}
+	return g.checkPasswordForm(password)
+}
+
+const usernameLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@-"
+
+func checkUsername(username string) error {
 	for _, c := range username {
-		if !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@-", c) {
+		if !strings.ContainsRune(usernameLetters, c) {
 			return schema.Errorf(schema.Invalid, "username: only letters, digits, . _ @ and - are allowed")
 		}
 	}
-	n := utf8.RuneCountInString(password)
 	switch {
 	case username == "" || len(username) > maxUsername:
 		return schema.Errorf(schema.Invalid, "username: must have 1 to %d characters", maxUsername)
 	case schema.IsID(username):
 		return schema.Errorf(schema.Invalid, "username: it has the form of an id, choose another")
-	case n < schema.MinPassword || n > maxPassword:
-		return schema.Errorf(schema.Invalid, "password: must have %d to %d characters", schema.MinPassword, maxPassword)
+	}
+	return nil
+}
+
+func (g *Gate) checkPasswordForm(password string) error {
+	least := max(schema.MinPassword, g.cfg.Rules.MinPassword)
+	if n := utf8.RuneCountInString(password); n < least || n > maxPassword {
+		return schema.Errorf(schema.Invalid, "password: must have %d to %d characters", least, maxPassword)
 	}
 	return nil
 }

@@ -55,34 +55,12 @@ func userOf(u access.User) user {
 }
 
 func (a *API) user(w http.ResponseWriter, r *http.Request) {
-	c, err := a.deps.Gate.Authenticate(r.Context(), r.Header, a.deps.Peers.Of(r))
-	if err == nil {
-		var u access.User
-		if u, err = a.deps.Gate.User(c.UserID); err == nil {
-			a.answer(w, r, userOf(u))
-			return
-		}
+	_, u, err := a.deps.Gate.Identify(r.Context(), r.Header, a.deps.Peers.Of(r))
+	if err != nil {
+		a.fail(w, r, err)
+		return
 	}
-	a.fail(w, r, err)
-}
-
-type loginOptions struct {
-	Local        bool `json:"local"`
-	OIDC         bool `json:"oidc"`
-	GitHub       bool `json:"github"`
-	Google       bool `json:"google"`
-	Closed       bool `json:"registration_disabled"`
-	OIDCRedirect bool `json:"oidc_auto_redirect"`
-}
-
-type login struct {
-	Username string `json:"username" doc:"Username."`
-	Password string `json:"password" doc:"Password."`
-}
-
-type loginAnswer struct {
-	Type string            `json:"type"` // Jwt
-	Data map[string]string `json:"data"`
+	a.answer(w, r, userOf(u))
 }
 
 type newKey struct {
@@ -113,14 +91,6 @@ func (a *API) accountRows() []Row {
 		ID string `json:"id"`
 	}
 	return []Row{
-		Login(spec{name: "GetLoginOptions", doc: "Say how one can sign in.", needs: access.Public, example: map[string]any{}},
-			func(context.Context, None) (loginOptions, error) { return loginOptions{Local: true, Closed: true}, nil }),
-		Login(spec{name: "LoginLocalUser", doc: "Exchange a password for a token that lives a day.", needs: access.Public, example: map[string]any{"username": "admin", "password": "…"}},
-			func(ctx context.Context, p login) (loginAnswer, error) {
-				c, _ := access.CallerOf(ctx)
-				token, err := a.deps.Gate.Token(ctx, access.Credentials{Username: p.Username, Password: p.Password, From: c.Peer})
-				return loginAnswer{"Jwt", map[string]string{"jwt": token}}, err
-			}),
 		Manage(spec{name: "GetUserId", doc: "Say who one is.", needs: access.AnyUser, example: map[string]any{}},
 			func(ctx context.Context, _ None) (id, error) {
 				c, _ := access.CallerOf(ctx)

@@ -42,6 +42,8 @@ type Deps struct {
 	// Maintenance is what is done to core itself.
 	Maintenance Maintenance
 
+	// CrossSite lets pages of other sites carry the cookie of a sign-in's steps.
+	CrossSite bool
 	Title     string // of this installation
 	Version   string
 	URL       string // where people reach core; may be empty
@@ -129,7 +131,7 @@ func New(d Deps) *API {
 	a := &API{deps: d}
 	var rows []Row
 	for _, part := range [][]Row{
-		a.systemRows(), a.accountRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.stackRows(), a.deploymentRows(), a.tagRows(),
+		a.systemRows(), a.accountRows(), a.loginRows(), a.manageRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.stackRows(), a.deploymentRows(), a.tagRows(),
 		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.deliveryRows(), a.alertRows(), a.updateCheckRows(), a.scheduleRows(), a.syncRows(), a.executionRows(),
 		a.swarmRows(), a.terminalRows(),
 	} {

@@ -23,6 +23,7 @@ func (a *API) routes() *http.ServeMux {
 		mux.HandleFunc("POST /"+string(g), func(w http.ResponseWriter, r *http.Request) { a.bodyForm(w, r, g) })
 		mux.HandleFunc("POST /"+string(g)+"/{type}", func(w http.ResponseWriter, r *http.Request) { a.pathForm(w, r, g) })
 	}
+	a.externalRoutes(mux)
 	mux.HandleFunc("GET /user", a.user)
 	mux.HandleFunc("GET /version", a.version)
 	mux.HandleFunc("GET /auth/version", a.version)
@@ -89,7 +90,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, found *Row, params j
 		a.fail(w, r, err)
 		return
 	}
-	v, err := a.call(access.WithCaller(r.Context(), who), found, params)
+	ctx := access.WithCaller(r.Context(), who)
+	s := a.stepsFrom(r)
+	v, err := a.call(context.WithValue(ctx, stepsKey{}, s), found, params)
+	a.setSteps(w, r, s)
 	if err != nil {
 		a.fail(w, r, err)
 		return
