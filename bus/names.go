@@ -28,6 +28,7 @@ const (
 	BucketResources = "RESOURCES"  // every kind: <kind>/<id>
 	BucketVariables = "VARIABLES"  // values sealed
 	BucketAccounts  = "ACCOUNTS"   // git and registry accounts, tokens sealed
+	BucketTags      = "TAGS"       // owner and color of tags
 	BucketUsers     = "USERS"      //
 	BucketKeys      = "KEYS"       // API keys
 	BucketSessions  = "SESSIONS"   //

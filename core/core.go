@@ -103,6 +103,8 @@ type core struct {
 	deployed   *store.Bucket[schema.Deployed]
 	repoState  *store.Bucket[schema.RepoState]
 	buildState *store.Bucket[schema.BuildState]
+	accounts   *store.Bucket[storedAccount]
+	tags       tags
 	engine     *run.Engine
 	monitor    *monitor.Monitor
 	alerts     *alert.Alerts
@@ -188,7 +190,7 @@ func (c *core) open(ctx context.Context) error {
 	if c.buildState, err = store.Open[schema.BuildState](ctx, c.conn, bus.BucketBuilds, store.Options{History: 1, Log: c.cfg.Log}); err != nil {
 		return err
 	}
-	if err := errors.Join(c.openAlerts(ctx), c.openUpdates(ctx)); err != nil {
+	if err := errors.Join(c.openAlerts(ctx), c.openUpdates(ctx), c.openAccounts(ctx), c.openTags(ctx)); err != nil {
 		return err
 	}
 	if err := c.openSyncs(ctx); err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"berth/core/api"
 	"berth/schema"
 )
 
@@ -22,8 +23,8 @@ func (c *core) secrets(ctx context.Context, agent string, req schema.SecretsReq)
 			return schema.SecretsResp{}, err
 		}
 	}
-	resp.Git = tokens(c.cfg.Accounts.Git, req.Git, cmd.Args, "git_provider", "git_account", "provider", "account")
-	resp.Registry = tokens(c.cfg.Accounts.Registry, req.Registry, cmd.Args, "registry_provider", "registry_account")
+	resp.Git = tokens(c.logins(api.GitAccounts), req.Git, cmd.Args, "git_provider", "git_account", "provider", "account")
+	resp.Registry = tokens(c.logins(api.RegistryAccounts), req.Registry, cmd.Args, "registry_provider", "registry_account")
 	return resp, nil
 }
 

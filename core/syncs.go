@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"berth/bus"
+	"berth/core/api"
 	"berth/core/run"
 	"berth/core/store"
 	"berth/core/sync"
@@ -69,7 +70,7 @@ type syncWorld struct{ c *core }
 
 // GitToken returns the token of an account at a git host.
 func (w syncWorld) GitToken(provider, account string) (token string, http, ok bool) {
-	list := w.c.cfg.Accounts.Git
+	list := w.c.logins(api.GitAccounts)
 	i := slices.IndexFunc(list, func(a Account) bool { return a.Provider == provider && a.Username == account })
 	if i < 0 {
 		return "", false, false

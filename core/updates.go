@@ -10,6 +10,7 @@ import (
 	"github.com/distribution/reference"
 
 	"berth/bus"
+	"berth/core/api"
 	"berth/core/store"
 	"berth/core/update"
 	"berth/schema"
@@ -134,7 +135,7 @@ func (u updates) login(image, provider, account string) update.Login {
 		return update.Login{}
 	}
 	domain := reference.Domain(named)
-	for _, a := range u.c.cfg.Accounts.Registry {
+	for _, a := range u.c.logins(api.RegistryAccounts) {
 		if a.Provider == domain && (account == "" || provider != "" && provider != domain || a.Username == account) {
 			return update.Login{Username: a.Username, Token: a.Token, HTTP: a.HTTP}
 		}

@@ -29,6 +29,8 @@ type Deps struct {
 	Syncs      Syncs // may be nil
 	Fleet      Fleet
 	Alerts     Alerts
+	Accounts   Accounts // may be nil
+	Tags       Tags     // may be nil
 	Updates    Updates
 	Schedules  Schedules
 	// Tail yields the output of all runs as it comes, with its sequence numbers.
@@ -122,6 +124,7 @@ type Operator struct {
 type API struct {
 	deps  Deps
 	table *table
+	tags  tagBook
 	mux   *http.ServeMux
 }
 
@@ -133,7 +136,7 @@ func New(d Deps) *API {
 	for _, part := range [][]Row{
 		a.systemRows(), a.accountRows(), a.loginRows(), a.manageRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.stackRows(), a.deploymentRows(), a.tagRows(),
 		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.deliveryRows(), a.alertRows(), a.updateCheckRows(), a.scheduleRows(), a.syncRows(), a.executionRows(),
-		a.swarmRows(), a.terminalRows(),
+		a.swarmRows(), a.terminalRows(), a.accountsRows(), a.extraArgsRows(),
 	} {
 		rows = append(rows, part...)
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"strings"
+	"time"
 
 	"berth/core/access"
 	"berth/schema"
@@ -117,6 +118,9 @@ func (a *API) buildRows() []Row {
 			name: "ListBuildVersions", doc: "List the versions that a build has made, newest first.", needs: access.CanRead, kind: "build",
 			example: map[string]any{"build": "my-build"},
 		}, a.buildVersions),
+		Read(spec{
+			name: "GetBuildMonthlyStats", doc: "Count builds and their time by day, 30 days a page.", needs: access.AnyUser, example: map[string]any{"page": 0},
+		}, a.buildStats),
 	}
 }
 
@@ -142,6 +146,49 @@ func (a *API) buildVersions(ctx context.Context, p buildVersionsParams) ([]schem
 				out = append(out, v)
 			}
 		}
+	}
+	return out, err
+}
+
+// statsDays is how many days a page of statistics has.
+const statsDays = 30
+
+type buildStats struct {
+	Time  float64    `json:"total_time"` // hours
+	Count float64    `json:"total_count"`
+	Days  []buildDay `json:"days"` // oldest first
+}
+
+type buildDay struct {
+	Time  float64 `json:"time"` // hours
+	Count float64 `json:"count"`
+	At    int64   `json:"ts"` // unix ms of its beginning, UTC
+}
+
+type statsPage struct {
+	Page int `json:"page,omitempty" doc:"Page of 30 days, from 0: the newest."`
+}
+
+// buildStats counts the builds that ended, by the day they were started.
+func (a *API) buildStats(ctx context.Context, p statsPage) (buildStats, error) {
+	day := 24 * time.Hour
+	end := a.deps.Now().UTC().Truncate(day).Add(day).AddDate(0, 0, -statsDays*min(max(p.Page, 0), 10_000))
+	begin := end.AddDate(0, 0, -statsDays)
+	out := buildStats{Days: make([]buildDay, statsDays)}
+	for i := range out.Days {
+		out.Days[i].At = begin.AddDate(0, 0, i).UnixMilli()
+	}
+	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{Kind: "build", Action: "RunBuild", From: begin.UnixMilli(), Limit: allRuns})
+	for _, r := range runs {
+		if !r.State.Terminal() || r.Queued >= end.UnixMilli() {
+			continue
+		}
+		took := time.Duration(r.Ended-r.Queued) * time.Millisecond
+		d := &out.Days[(r.Queued-begin.UnixMilli())/day.Milliseconds()]
+		d.Count++
+		d.Time += took.Hours()
+		out.Count++
+		out.Time += took.Hours()
 	}
 	return out, err
 }

@@ -264,7 +264,11 @@ func (a *API) allContainers(ctx context.Context, p containerList) ([]container, 
 	if err != nil {
 		return nil, err
 	}
-	tags, out := wantedTags(p.Tags), []container{}
+	tags, err := a.tagNames(ctx, p.Tags)
+	if err != nil {
+		return nil, err
+	}
+	out := []container{}
 	for _, v := range list {
 		if !wanted(ids, v.Resource.ID) || !tagged(v.Resource.Tags, tags, "All") {
 			continue
@@ -279,7 +283,9 @@ func (a *API) allContainers(ctx context.Context, p containerList) ([]container, 
 	if p.Desc {
 		slices.Reverse(out)
 	}
-	out = pageOf(out, p.Page, p.Limit)
+	if out, err = pageOf(out, p.Page, p.Limit); err != nil {
+		return nil, err
+	}
 	a.measure(ctx, out)
 	return out, nil
 }

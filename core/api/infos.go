@@ -101,7 +101,11 @@ func (a *API) serverInfos(ctx context.Context) (map[string]info, error) {
 		if v.State == schema.ServerNotOk {
 			item.Err = &problem{Error: serverTrouble(v), Trace: []string{}, Code: schema.Unavailable}
 		}
-		out[v.Resource.ID] = info{full: serverInfo{}, item: item, state: string(v.State)}
+		one := info{full: serverInfo{}, item: item, state: string(v.State)}
+		if v.State == schema.ServerOk && item.Version != nil && *item.Version != a.deps.Version {
+			one.bucket = "warning" // its agent is of another version
+		}
+		out[v.Resource.ID] = one
 	}
 	return out, err
 }

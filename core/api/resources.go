@@ -73,21 +73,12 @@ type info struct {
 	item any // of List
 	// state is what lists can be filtered by.
 	state string
+	// bucket is what summaries count it as, when the state alone does not say.
+	bucket string
 }
 
 // infoOf looks up what belongs to resources; missing ones are zero.
 type infoOf func(ctx context.Context) (map[string]info, error)
-
-// tagID is the id that a tag's name has on the wire: clients look names up by id.
-func tagID(name string) string { return schema.DeriveID("tag", name) }
-
-func tagIDs(names []string) []string {
-	out := make([]string, len(names))
-	for i, n := range names {
-		out[i] = tagID(n)
-	}
-	return out
-}
 
 type rawResource = schema.Resource[json.RawMessage]
 
@@ -97,9 +88,9 @@ func readResource(raw json.RawMessage) (rawResource, error) {
 	return r, err
 }
 
-func envelopeOf(r rawResource, i info) envelope {
+func (a *API) envelope(r rawResource, i info) envelope {
 	return envelope{
-		ID: oid{r.ID}, Name: r.Name, Description: r.Description, Template: r.Template, Tags: tagIDs(r.Tags),
+		ID: oid{r.ID}, Name: r.Name, Description: r.Description, Template: r.Template, Tags: a.tagIDs(r.Tags),
 		Info: i.full, Config: r.Config, Base: "None", Updated: r.Updated,
 	}
 }
@@ -159,7 +150,7 @@ func (b kindAPI) show(ctx context.Context, raw json.RawMessage) (envelope, error
 		return envelope{}, err
 	}
 	r, err := readResource(raw)
-	return envelopeOf(r, infos[r.ID]), err
+	return b.a.envelope(r, infos[r.ID]), err
 }
 
 // full lists every resource with its info, sorted by name.
@@ -210,7 +201,7 @@ type listParams struct {
 	Query    resourceQuery `json:"query,omitzero" doc:"Which resources: terms, names, tags, tag_behavior, templates, specific."`
 	Page     int           `json:"page,omitempty" doc:"Page, from 0."`
 	Limit    *int          `json:"limit,omitempty" doc:"Resources per page; 50 when absent, all when 0."`
-	SortBy   string        `json:"sort_by,omitempty" doc:"Name or State."`
+	SortBy   string        `json:"sort_by,omitempty" doc:"Name, State where there is one, or another member that the kind's lists can be sorted by."`
 	SortDesc bool          `json:"sort_desc,omitempty" doc:"Last first."`
 }
 
@@ -226,7 +217,7 @@ func (b kindAPI) list() Row {
 		out := make([]listItem, 0, len(list))
 		for _, r := range list {
 			out = append(out, listItem{
-				ID: r.ID, Type: b.name, Name: r.Name, Template: r.Template, Tags: tagIDs(r.Tags), Info: infos[r.ID].item,
+				ID: r.ID, Type: b.name, Name: r.Name, Template: r.Template, Tags: b.a.tagIDs(r.Tags), Info: infos[r.ID].item,
 			})
 		}
 		return out, nil
@@ -238,14 +229,14 @@ func (b kindAPI) listFull() Row {
 		name: "ListFull" + b.name + "s", doc: "List " + b.k.Name() + "s with all their settings.", needs: access.CanRead,
 		example: map[string]any{"limit": 0},
 	}, func(ctx context.Context, p listParams) ([]envelope, error) {
-		p.SortBy, p.SortDesc = "Name", false
+		p.SortBy, p.SortDesc, p.Query.Specific.Update = "Name", false, false
 		list, infos, err := b.selected(ctx, p)
 		if err != nil {
 			return nil, err
 		}
 		out := make([]envelope, 0, len(list))
 		for _, r := range list {
-			out = append(out, envelopeOf(r, infos[r.ID]))
+			out = append(out, b.a.envelope(r, infos[r.ID]))
 		}
 		return out, nil
 	})
@@ -253,39 +244,22 @@ func (b kindAPI) listFull() Row {
 	return r
 }
 
-// pageSize is how many resources a page has when the client does not say.
-const pageSize = 50
-
 // selected filters, sorts and cuts out the page.
 func (b kindAPI) selected(ctx context.Context, p listParams) ([]rawResource, map[string]info, error) {
 	list, infos, err := b.full(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	match, err := b.a.matcher(p.Query)
+	match, err := b.a.matcher(ctx, p.Query)
 	if err != nil {
 		return nil, nil, err
 	}
 	list = slices.DeleteFunc(list, func(r rawResource) bool { return !match(r, infos[r.ID]) })
-	if p.SortBy == "State" {
-		slices.SortStableFunc(list, func(x, y rawResource) int { return strings.Compare(infos[x.ID].state, infos[y.ID].state) })
+	if err := sortBy(b.k.Name(), p.SortBy, p.SortDesc, list, infos); err != nil {
+		return nil, nil, err
 	}
-	if p.SortDesc {
-		slices.Reverse(list)
-	}
-	return pageOf(list, p.Page, p.Limit), infos, nil
-}
-
-func pageOf[T any](list []T, page int, limit *int) []T {
-	n := pageSize
-	if limit != nil {
-		n = *limit
-	}
-	if n <= 0 {
-		return list
-	}
-	from := min(max(page, 0)*n, len(list))
-	return list[from:min(from+n, len(list))]
+	list, err = pageOf(list, p.Page, p.Limit)
+	return list, infos, err
 }
 
 func (b kindAPI) create() Row {

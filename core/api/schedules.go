@@ -48,7 +48,7 @@ type scheduleItem struct {
 }
 
 func (a *API) listSchedules(ctx context.Context, p schedulesParams) ([]scheduleItem, error) {
-	match, err := a.matcher(resourceQuery{Tags: p.Tags, Behavior: p.Behavior, Terms: p.Terms})
+	match, err := a.matcher(ctx, resourceQuery{Tags: p.Tags, Behavior: p.Behavior, Terms: p.Terms})
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (a *API) listSchedules(ctx context.Context, p schedulesParams) ([]scheduleI
 			out = append(out, scheduleItem{
 				Target: schema.ResourceTarget{Type: schema.TypeOf(v.Target.Kind), ID: v.Target.ID}, Name: v.Target.Name,
 				Format: v.Format, Schedule: v.Schedule, Enabled: v.Enabled, Zone: v.Zone, LastRun: cmp.Or(last[v.Target.ID], orNone(v.Last)),
-				NextRun: orNone(v.Next), Error: orNull(v.Problem), Tags: tagIDs(v.Tags), Missed: orNone(v.Missed), MissedWhy: orNull(v.MissedWhy),
+				NextRun: orNone(v.Next), Error: orNull(v.Problem), Tags: a.tagIDs(v.Tags), Missed: orNone(v.Missed), MissedWhy: orNull(v.MissedWhy),
 			})
 		}
 	}
@@ -81,7 +81,7 @@ func (a *API) listSchedules(ctx context.Context, p schedulesParams) ([]scheduleI
 	if p.SortDesc {
 		slices.Reverse(out)
 	}
-	return pageOf(out, p.Page, p.Limit), nil
+	return pageOf(out, p.Page, p.Limit)
 }
 
 func sortSchedules(list []scheduleItem, by string) {

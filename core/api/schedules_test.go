@@ -46,6 +46,7 @@ func TestListSchedules(t *testing.T) {
 	}
 	w.ok("/write/CreateProcedure", `{"name":"nightly","config":{"schedule":"Every day at 03:00"}}`, &created)
 	id := created.ID.OID
+	w.ok("/write/UpdateResourceMeta", `{"target":{"type":"Procedure","id":"nightly"},"tags":["system"]}`, &struct{}{})
 	w.withSchedules(
 		schema.ScheduleView{
 			Target: schema.Target{Kind: "procedure", ID: id, Name: "nightly"}, Tags: []string{"system"}, Format: "English",

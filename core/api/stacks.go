@@ -200,7 +200,11 @@ func (a *API) allStackServices(ctx context.Context, p serviceQuery) ([]stackServ
 	if err != nil {
 		return nil, err
 	}
-	tags, out := wantedTags(p.Tags), []stackService{}
+	tags, err := a.tagNames(ctx, p.Tags)
+	if err != nil {
+		return nil, err
+	}
+	out := []stackService{}
 	for _, v := range list {
 		if !wanted(ids, v.Resource.ID) || !tagged(v.Resource.Tags, tags, "All") {
 			continue
@@ -211,7 +215,7 @@ func (a *API) allStackServices(ctx context.Context, p serviceQuery) ([]stackServ
 			}
 		}
 	}
-	return pageOf(out, p.Page, p.Limit), nil
+	return pageOf(out, p.Page, p.Limit)
 }
 
 func projectOf(v schema.StackView) string {

@@ -30,6 +30,12 @@ func (a *API) stateRows() []Row {
 		a.summary("GetReposSummary", "repo", strings.ToLower, "total", "ok", "cloning", "pulling", "building", "failed", "unknown"),
 		a.summary("GetProceduresSummary", "procedure", strings.ToLower, "total", "ok", "running", "failed", "unknown"),
 	}
+	if _, err := a.deps.Kinds.Kind("action"); err == nil {
+		rows = append(rows, a.summary("GetActionsSummary", "action", strings.ToLower, "total", "ok", "running", "failed", "unknown"))
+	}
+	if _, err := a.deps.Kinds.Kind("alerter"); err == nil {
+		rows = append(rows, a.summary("GetAlertersSummary", "alerter", func(string) string { return "" }, "total"))
+	}
 	for kind, verbs := range actionStates() {
 		if _, err := a.deps.Kinds.Kind(kind); err == nil {
 			rows = append(rows, a.actionState(kind, verbs))
@@ -85,14 +91,22 @@ func stackBucket(state string) string {
 func (a *API) summary(name, kind string, bucket func(state string) string, names ...string) Row {
 	r := row(GroupRead, spec{name: name, doc: "Count " + kind + "s by state.", needs: access.CanRead, example: map[string]any{}},
 		func(ctx context.Context, _ None) (map[string]int, error) {
-			infos, err := a.infos(kind)(ctx)
 			out := map[string]int{}
 			for _, n := range names {
 				out[n] = 0
 			}
-			for _, i := range infos {
+			k, err := a.deps.Kinds.Kind(kind)
+			if err != nil {
+				return out, err
+			}
+			list, infos, err := kindAPI{a: a, k: k, name: typeName(kind), info: a.infos(kind)}.full(ctx)
+			for _, r := range list {
 				out["total"]++
-				if b := bucket(i.state); b != "" {
+				b := infos[r.ID].bucket
+				if b == "" {
+					b = bucket(infos[r.ID].state)
+				}
+				if b != "" && (!r.Template || b != "unknown" && b != "disabled") { // templates are not expected to do anything
 					out[b]++
 				}
 			}

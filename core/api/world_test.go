@@ -34,7 +34,7 @@ func (v views) Servers(context.Context) ([]schema.ServerView, error) {
 	var out []schema.ServerView
 	for _, r := range list {
 		out = append(out, schema.ServerView{Resource: r, State: schema.ServerOk, Online: true, Joined: true, Status: &schema.AgentStatus{
-			Version:    "1.2.3",
+			Version:    "0.1.0",
 			Containers: []schema.Container{{ID: "c1", Name: "web-1", State: "running", Ports: []schema.Port{{Private: 80, Public: 8080, Proto: "tcp"}}}},
 		}})
 	}
