@@ -48,6 +48,7 @@ func rows() []row {
 		{"push", (*stage).measurePush},
 		{"webhook", (*stage).measureWebhook},
 		{"plan", (*stage).measurePlans},
+		{"api", (*stage).measureAPI}, // last: core has many stacks then
 	}
 }
 
@@ -58,7 +59,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.IntVar(&s.rounds, "n", 15, "rounds of each comparison")
 	flags.DurationVar(&s.idle, "idle", 30*time.Second, "how long to be idle before memory is read")
 	flags.BoolVar(&s.verbose, "v", false, "print the output of core and agent")
-	only := flags.String("run", "", "measure only rows whose name matches: start, memory, noop, cli, changed, push, webhook, plan")
+	only := flags.String("run", "", "measure only rows whose name matches: start, memory, noop, cli, changed, push, webhook, plan, api")
 	to := flags.String("out", "", "write the document here as well, when all rows are measured")
 	if err := flags.Parse(args); err != nil {
 		return err
