@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"berth/core"
+	"berth/core/api"
 	"berth/periphery"
 	"berth/schema"
 )
@@ -27,13 +30,14 @@ var version = "dev" // the linker can set nothing else
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], world{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, environ: os.Environ()})
+	code := run(ctx, os.Args[1:], world{name: os.Args[0], in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, environ: os.Environ()})
 	stop()
 	os.Exit(code)
 }
 
 // world is what the program sees of the outside.
 type world struct {
+	name     string // by which it was called
 	in       io.Reader
 	out, err io.Writer
 	env      func(name string) string
@@ -43,8 +47,17 @@ type world struct {
 // program is one invocation.
 type program struct {
 	world
-	asJSON bool
-	client clientFlags
+	asJSON, debug, told bool // told: which configuration is read
+	client              clientFlags
+	core                *api.Client // once there is one, and its address
+	host                string
+	tags                map[string]string // names by id, once they are known
+}
+
+// asKm reports whether the program was called km: `run` and `deploy` are other words
+// for `execute` then, and lists leave out what is not running.
+func (p *program) asKm() bool {
+	return strings.TrimSuffix(filepath.Base(p.name), ".exe") == "km"
 }
 
 // run does what args say and returns the exit code.
@@ -97,6 +110,7 @@ Use (once signed in with "berth login URL"):
   berth run nightly                 run a procedure and watch
   berth runs                        what happened
   berth execute restart-stack web   everything else that can be executed
+  berth ps                          containers, of all servers
   berth backup FILE                 everything core is built from, encrypted
 
 Exit codes: 0 done · 1 failed · 2 wrong input · 3 not allowed · 4 not found
@@ -105,26 +119,63 @@ Exit codes: 0 done · 1 failed · 2 wrong input · 3 not allowed · 4 not found
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.AddGroup(&cobra.Group{ID: "serve", Title: "Serve:"}, &cobra.Group{ID: "use", Title: "Use:"})
-	for _, c := range []*cobra.Command{p.upCommand(), p.coreCommand(), p.peripheryCommand(), p.restoreCommand()} {
-		c.GroupID = "serve"
-		root.AddCommand(c)
+	root.TraverseChildren = true // -p before the command is another than after it
+	p.global(root.Flags())
+	root.AddGroup(&cobra.Group{ID: "serve", Title: "Serve:"}, &cobra.Group{ID: "use", Title: "Use:"}, &cobra.Group{ID: "km", Title: "As km has it:"})
+	p.add(root, "serve", p.restoreCommand())
+	use := []*cobra.Command{
+		p.loginCommand(), p.applyCommand(), p.planCommand(), p.syncCommand(), p.listCommand(), p.runsCommand(), p.serverCommand(),
+		p.executeCommand(), p.keyCommand(), p.operatorCommand(), p.hooksCommand(), p.backupCommand(), p.exportCommand(),
 	}
-	for _, c := range []*cobra.Command{
-		p.loginCommand(), p.applyCommand(), p.planCommand(), p.syncCommand(), p.listCommand(), p.deployCommand(), p.runCommand(), p.runsCommand(),
-		p.serverCommand(), p.executeCommand(), p.keyCommand(), p.operatorCommand(), p.hooksCommand(), p.backupCommand(), p.exportCommand(),
-	} {
-		c.GroupID = "use"
-		p.client.offer(c)
-		c.PersistentFlags().BoolVar(&p.asJSON, "json", false, "print JSON instead of text")
-		root.AddCommand(c)
+	if p.asKm() {
+		root.Use = "km" // which serves nothing: `km core` is core-info
+	} else {
+		p.add(root, "serve", p.upCommand(), p.coreCommand(), p.peripheryCommand())
+		use = append(use, p.deployCommand(), p.runCommand())
 	}
-	for _, c := range []*cobra.Command{p.checkCommand(), p.schemaCommand(), p.configCommand()} {
-		c.GroupID = "use"
-		root.AddCommand(c)
+	km := []*cobra.Command{
+		p.coreInfoCommand(), p.containerCommand(), p.inspectCommand(), p.createCommand(), p.updateCommand(),
+		p.databaseCommand(), p.connectCommand(), p.execCommand(), p.attachCommand(),
 	}
+	for _, c := range append(slices.Clone(use), km...) {
+		p.offer(c)
+	}
+	p.add(root, "use", append(use, p.checkCommand(), p.schemaCommand(), p.docsCommand())...)
+	p.add(root, "km", append(km, p.configCommand())...)
 	root.AddCommand(p.versionCommand())
+	knowChildren(root)
 	return root
+}
+
+// add adds commands to a group of the root's.
+func (p *program) add(root *cobra.Command, group string, list ...*cobra.Command) {
+	for _, c := range list {
+		c.GroupID = group
+		root.AddCommand(c)
+	}
+}
+
+// knowChildren makes a command that only has others below it say which, when it is
+// given one that there is not.
+func knowChildren(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		knowChildren(sub)
+	}
+	if c.Runnable() || !c.HasSubCommands() {
+		return
+	}
+	c.Args = cobra.ArbitraryArgs
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.Help()
+		}
+		near := ""
+		c.SuggestionsMinimumDistance = 2
+		if list := c.SuggestionsFor(args[0]); len(list) > 0 {
+			near = ": did you mean " + list[0] + "?"
+		}
+		return schema.Errorf(schema.Invalid, "unknown command %q for %q%s", args[0], c.CommandPath(), near)
+	}
 }
 
 func (p *program) versionCommand() *cobra.Command {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -38,7 +37,7 @@ func (p *program) serverCommand() *cobra.Command {
 	list := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List the servers", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := p.list(c.Context(), kindTables()[0], listFlags{}, false)
+			_, err := p.list(c.Context(), kindTables()[0], listFlags{all: true}, false)
 			return err
 		},
 	}
@@ -68,55 +67,6 @@ func (p *program) serverCommand() *cobra.Command {
 	}
 	revoke.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	c.AddCommand(join, list, revoke)
-	return c
-}
-
-func (p *program) keyCommand() *cobra.Command {
-	c := &cobra.Command{Use: "key", Short: "Your API keys"}
-	var days int
-	create := &cobra.Command{
-		Use: "create NAME", Short: "Make an API key; its secret is shown this once", Args: cobra.ExactArgs(1),
-		Example: "  berth key create ci --expires 90",
-		RunE: func(c *cobra.Command, args []string) error {
-			params := map[string]any{"name": args[0]}
-			if days > 0 {
-				params["expires"] = time.Now().AddDate(0, 0, days).UnixMilli()
-			}
-			var k struct {
-				Key    string `json:"key"`
-				Secret string `json:"secret"`
-			}
-			if err := p.call(c.Context(), api.GroupManage, "CreateApiKey", params, &k); err != nil {
-				return err
-			}
-			if p.asJSON {
-				return p.printJSON(k)
-			}
-			fmt.Fprintf(p.out, "BERTH_KEY=%s\nBERTH_SECRET=%s\n", k.Key, k.Secret)
-			return nil
-		},
-	}
-	create.Flags().IntVarP(&days, "expires", "e", 0, "days until it expires; 0 is never")
-	list := &cobra.Command{
-		Use: "ls", Aliases: []string{"list"}, Short: "List your API keys", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			type key struct {
-				Key     string `json:"key"`
-				Name    string `json:"name"`
-				Created int64  `json:"created_at"`
-				Expires int64  `json:"expires"`
-			}
-			l := listing{"ListApiKeys", nil, []string{"NAME", "KEY", "CREATED", "EXPIRES"}}
-			return show(c.Context(), p, l, func(k key) []string { return []string{k.Name, k.Key, when(k.Created), when(k.Expires)} })
-		},
-	}
-	remove := &cobra.Command{
-		Use: "rm KEY", Short: "Delete an API key", Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			return p.call(c.Context(), api.GroupManage, "DeleteApiKey", map[string]string{"key": args[0]}, nil)
-		},
-	}
-	c.AddCommand(create, list, remove)
 	return c
 }
 
@@ -188,7 +138,7 @@ func (p *program) hooksCommand() *cobra.Command {
 	list := &cobra.Command{
 		Use: "ls", Aliases: []string{"list"}, Short: "List deliveries, newest first", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			l := listing{"ListDeliveries", map[string]int{"limit": limit}, []string{"DELIVERY", "WHEN", "VERDICT", "TARGET", "FROM", "EVENT", "WHY"}}
+			l := listing{"ListDeliveries", map[string]int{"limit": limit}, []string{"Delivery", "When", "Verdict", "Target", "From", "Event", "Why"}}
 			return show(c.Context(), p, l, func(d schema.Delivery) []string {
 				return []string{d.ID, when(d.Received), string(d.Verdict), d.Target.Name, d.Forge, d.Event, brief(cmp.Or(d.Reason, d.Cause.Message))}
 			})

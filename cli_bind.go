@@ -12,52 +12,54 @@ import (
 )
 
 // bind makes the parameters of what was typed.
-func bind(r offered, in typed) (map[string]any, error) {
+func (p *program) bind(r offered, in typed) (map[string]any, error) {
 	out := map[string]any{}
-	for name, values := range in.named {
-		at := slices.IndexFunc(r.Params, func(q api.Param) bool { return q.Name == name || slices.Contains(q.Aliases, name) })
-		if at < 0 {
-			return nil, schema.Errorf(schema.Invalid, "%s has no parameter --%s", kebab(r.Name), strings.ReplaceAll(name, "_", "-"))
+	for _, q := range r.Params {
+		values := in.named[q.Name]
+		if len(values) == 0 {
+			continue
 		}
-		v, err := convert(r.Params[at], values)
+		v, err := convert(q, values)
 		if err != nil {
 			return nil, err
 		}
-		out[r.Params[at].Name] = v
+		out[q.Name] = v
 	}
 	left, err := bindArgs(r, in.args, out)
 	if err != nil {
 		return nil, err
 	}
 	if len(left) > 0 {
-		return nil, schema.Errorf(schema.Invalid, "%s: too many arguments: %s", kebab(r.Name), strings.Join(left, " "))
+		return nil, schema.Errorf(schema.Invalid, "%s: too many arguments: %s: %s", kebab(r.Name), strings.Join(left, " "), p.usage(r))
 	}
 	for _, q := range r.Params {
 		if q.Required && out[q.Name] == nil {
-			return nil, schema.Errorf(schema.Invalid, "%s: %s is missing: %s", kebab(r.Name), q.Name, usage(r))
+			return nil, schema.Errorf(schema.Invalid, "%s: %s is missing: %s", kebab(r.Name), q.Name, p.usage(r))
 		}
 	}
 	return out, nil
 }
 
-// inOrder lists the parameters as arguments fill them: required ones first.
+// inOrder lists the parameters as arguments fill them: required ones first. What is
+// on or off, and what km only has as a flag, is none.
 func inOrder(r offered) []api.Param {
-	list := slices.Clone(r.Params)
-	slices.SortStableFunc(list, func(a, b api.Param) int {
-		switch {
-		case a.Required == b.Required:
-			return 0
-		case a.Required:
-			return -1
+	var out []api.Param
+	for _, required := range []bool{true, false} {
+		for _, q := range r.Params {
+			if flag := q.Type == "boolean" || wordFor(r.Name, q.Name).flag; q.Required == required && (q.Required || !flag) {
+				out = append(out, q)
+			}
 		}
-		return 1
-	})
-	return list
+	}
+	return out
 }
 
-// bindArgs fills what has no value yet with the arguments and returns those left.
+// bindArgs fills what has no value yet with the arguments and returns those left. A
+// word where a number may be, and a list of words follows, begins the list: a service
+// after a stack, without the time to stop it in between.
 func bindArgs(r offered, args []string, out map[string]any) ([]string, error) {
-	for _, q := range inOrder(r) {
+	order := inOrder(r)
+	for i, q := range order {
 		if out[q.Name] != nil || len(args) == 0 {
 			continue
 		}
@@ -66,6 +68,9 @@ func bindArgs(r offered, args []string, out map[string]any) ([]string, error) {
 			n = len(args)
 		}
 		v, err := convert(q, args[:n])
+		if err != nil && q.Type == "integer" && !q.Required && slices.ContainsFunc(order[i:], func(q api.Param) bool { return q.Type == "array" }) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -114,7 +119,7 @@ func convert(q api.Param, values []string) (any, error) {
 		}
 		return v, nil
 	}
-	if q.Name == "level" { // km has them in lower case
+	if q.Name == "level" || q.Name == "signal" || q.Name == "stop_signal" { // km has them in lower case
 		text = strings.ToUpper(text)
 	}
 	return text, nil

@@ -1,225 +1,154 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"berth/cli/profile"
+	"berth/cli/table"
 	"berth/core/api"
 	"berth/schema"
 )
 
 // clientFlags say which core is asked, and as whom.
-type clientFlags struct{ host, key, secret, pin, profile string }
+type clientFlags struct {
+	host, key, secret, pin, profile string
+	paths, keywords                 []string // of Komodo's configuration files
+}
 
-func (f *clientFlags) offer(c *cobra.Command) {
-	fs := c.PersistentFlags()
-	short := "a" // as km has it, but for lists, where it is --all
-	if c.Flags().Lookup("all") != nil {
-		short = ""
+// offer adds the flags to a command and to all below it. Their letters are left to a
+// command that has others by them: -a is the host, or --all.
+func (p *program) offer(c *cobra.Command) {
+	fs, f := c.Flags(), &p.client
+	p.offerText(fs, &f.host, "host", "a", "core's address [BERTH_HOST, KOMODO_CLI_HOST, KOMODO_HOST]")
+	p.offerText(fs, &f.key, "key", "k", "API key [BERTH_KEY, KOMODO_CLI_KEY]")
+	p.offerText(fs, &f.secret, "secret", "s", "its secret [BERTH_SECRET, KOMODO_CLI_SECRET]")
+	p.offerText(fs, &f.profile, "profile", "p", "profile of the configuration file")
+	p.offerText(fs, &f.pin, "pin", "", "SHA-256 of core's public key, instead of asking certificate authorities [BERTH_PIN]")
+	if fs.Lookup("json") == nil {
+		fs.BoolVar(&p.asJSON, "json", p.asJSON, "print JSON instead of text")
 	}
-	fs.StringVarP(&f.host, "host", short, "", "core's address [BERTH_HOST, KOMODO_CLI_HOST, KOMODO_ADDRESS]")
-	fs.StringVarP(&f.key, "key", "k", "", "API key [BERTH_KEY, KOMODO_CLI_KEY, KOMODO_API_KEY]")
-	fs.StringVarP(&f.secret, "secret", "s", "", "its secret [BERTH_SECRET, KOMODO_CLI_SECRET, KOMODO_API_SECRET]")
-	fs.StringVar(&f.pin, "pin", "", "SHA-256 of core's public key, instead of asking certificate authorities [BERTH_PIN]")
-	fs.StringVarP(&f.profile, "profile", "p", "", "profile of the configuration file")
+	_ = c.RegisterFlagCompletionFunc("profile", p.profiles) // the flag is there
+	for _, sub := range c.Commands() {
+		p.offer(sub)
+	}
 }
 
-// account is a core and a key for it, as the configuration file holds it.
-type account struct {
-	Host    string   `toml:"host,omitempty"`
-	Key     string   `toml:"key,omitempty"`
-	Secret  string   `toml:"secret,omitempty"`
-	Pin     string   `toml:"pin,omitempty"`
-	CLIKey  string   `toml:"cli_key,omitempty"` // Komodo's names for key and secret
-	CLISec  string   `toml:"cli_secret,omitempty"`
-	Name    string   `toml:"name,omitempty"` // of a profile
-	Aliases []string `toml:"aliases,omitempty"`
-	Borders string   `toml:"table_borders,omitempty"` // read and ignored
-}
-
-// clientConfig is cli.toml, or Komodo's komodo.cli.toml.
-type clientConfig struct {
-	account
-	Default  string    `toml:"default_profile,omitempty"`
-	Profiles []account `toml:"profile,omitempty"`
-}
-
-// named reports whether a profile is called so.
-func (a account) named(name string) bool {
-	return a.Name == name || slices.Contains(a.Aliases, name)
-}
-
-// keep puts a into the profile of that name, or makes it the account that is
-// used without one.
-func (c *clientConfig) keep(profile string, a account) {
-	if profile == "" {
-		c.account = a
+func (p *program) offerText(fs *pflag.FlagSet, to *string, name, letter, doc string) {
+	if fs.Lookup(name) != nil {
 		return
 	}
-	for i, old := range c.Profiles {
-		if old.named(profile) {
-			a.Name, a.Aliases = old.Name, old.Aliases
-			c.Profiles[i] = a
-			return
-		}
+	if letter != "" && fs.ShorthandLookup(letter) != nil {
+		letter = ""
 	}
-	a.Name = profile
-	c.Profiles = append(c.Profiles, a)
+	fs.StringVarP(to, name, letter, *to, doc)
 }
 
-// over fills what a lacks from b.
-func (a account) over(b account) account {
-	pick := func(list ...string) string {
-		for _, s := range list {
-			if s != "" {
-				return s
-			}
-		}
-		return ""
+// global adds the flags that stand before the command, as km has them.
+func (p *program) global(fs *pflag.FlagSet) {
+	f := &p.client
+	fs.StringVarP(&f.profile, "profile", "p", "", "profile of the configuration file")
+	fs.StringArrayVarP(&f.paths, "config-path", "c", nil, "file or folder of Komodo's configuration, instead of the usual ones")
+	fs.StringArrayVarP(&f.keywords, "config-keyword", "m", nil, "wildcard of the files that are configuration; usually *komodo.cli*.*")
+	for _, name := range []string{"debug-startup", "debug"} {
+		letter := map[string]string{"debug-startup": "d"}[name]
+		fs.BoolVarP(&p.debug, name, letter, false, "say which configuration is read [KOMODO_CLI_DEBUG_STARTUP]")
+		fs.Lookup(name).NoOptDefVal = "" // km wants a value
 	}
-	return account{
-		Host: pick(a.Host, b.Host), Key: pick(a.Key, a.CLIKey, b.Key, b.CLIKey), Secret: pick(a.Secret, a.CLISec, b.Secret, b.CLISec), Pin: pick(a.Pin, b.Pin),
-	}
-}
-
-// readClientConfig reads a file strictly: what it does not know is a mistake.
-func readClientConfig(path string) (clientConfig, error) {
-	var c clientConfig
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return c, nil
-	}
-	if err != nil {
-		return c, schema.Errorf(schema.Invalid, "read configuration: %v", err)
-	}
-	defer func() { _ = f.Close() }()
-	err = toml.NewDecoder(f).DisallowUnknownFields().Decode(&c)
-	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
-		row, _ := strict.Errors[0].Position()
-		return c, schema.Errorf(schema.Invalid, "%s:%d: %s: unknown key", path, row, strings.Join(strict.Errors[0].Key(), "."))
-	}
-	if e, ok := errors.AsType[*toml.DecodeError](err); ok {
-		row, _ := e.Position()
-		return c, schema.Errorf(schema.Invalid, "%s:%d: %s: %v", path, row, strings.Join(e.Key(), "."), err)
-	}
-	if err != nil {
-		return c, schema.Errorf(schema.Invalid, "%s: %v", path, err)
-	}
-	return c, nil
+	_ = fs.MarkHidden("debug") // it is there
 }
 
 func (p *program) configPath() string { return home(p.env, "berth", "cli.toml") }
 
-// account finds core and key: flags, environment, our file, Komodo's file. A
-// profile that neither file has is a mistake.
-func (p *program) account() (account, error) {
-	a, known, err := p.findAccount()
-	wanted := p.client.profile
-	if err == nil && wanted == "" {
-		err = p.checkDefaults()
+// clientSettings is what configuration says, before somebody chose from it.
+type clientSettings struct {
+	layers []profile.Layer
+	known  []string // profiles
+	own    profile.Source
+	komodo profile.Found
+	wanted string
+}
+
+// readSettings reads all there is: flags, environment, our file, Komodo's files.
+func (p *program) readSettings() (clientSettings, error) {
+	var s clientSettings
+	dot, err := profile.DotEnv(".env", p.env)
+	if err != nil {
+		return s, err
 	}
-	if err != nil || wanted == "" || slices.Contains(known, wanted) {
+	env := func(name string) string { return cmp.Or(p.env(name), dot(name)) }
+	if s.komodo, err = profile.Komodo(profile.Search{Home: home(p.env, "komodo"), Paths: p.client.paths, Keywords: p.client.keywords, Env: env}); err != nil {
+		return s, err
+	}
+	if s.own, err = profile.Own(p.configPath(), env); err != nil {
+		return s, err
+	}
+	s.known = profile.Names(s.own, s.komodo.Here, s.komodo.Home)
+	s.wanted = cmp.Or(p.client.profile, env("KOMODO_CLI_DEFAULT_PROFILE"))
+	files, err := profile.Layers(s.wanted, s.own, s.komodo.Here, s.komodo.Home)
+	if err != nil {
+		return s, err
+	}
+	f := p.client
+	s.layers = append([]profile.Layer{
+		{Account: profile.Account{Host: f.host, Key: f.key, Secret: f.secret, Pin: f.pin}, From: "the command line"},
+		{Account: profile.FromEnv(p.env), From: "the environment"},
+		{Account: profile.FromEnv(dot), From: ".env", Here: true},
+	}, files...)
+	if (p.debug || env("KOMODO_CLI_DEBUG_STARTUP") == "true") && !p.told {
+		p.told = true
+		fmt.Fprintf(p.err, "Configuration: %s; profile %q\n", strings.Join(append([]string{s.own.From}, s.komodo.Files...), ", "), s.wanted)
+	}
+	return s, nil
+}
+
+// account finds core and key. A profile that there is not is a mistake.
+func (p *program) account() (profile.Account, error) {
+	a, s, err := p.findAccount()
+	if err != nil || s.wanted == "" || slices.Contains(s.known, s.wanted) {
 		return a, err
 	}
-	if len(known) == 0 {
-		return a, schema.Errorf(schema.Invalid, "there is no profile %q, nor any other: `berth login URL -p %s` makes it", wanted, wanted)
+	if len(s.known) == 0 {
+		return a, schema.Errorf(schema.Invalid, "there is no profile %q, nor any other: `berth login URL -p %s` makes it", s.wanted, s.wanted)
 	}
-	return a, schema.Errorf(schema.Invalid, "there is no profile %q: there are %s; `berth login URL -p %s` makes it", wanted, strings.Join(known, ", "), wanted)
+	return a, schema.Errorf(schema.Invalid, "there is no profile %q: there are %s; `berth login URL -p %s` makes it", s.wanted, strings.Join(s.known, ", "), s.wanted)
 }
 
-// checkDefaults refuses a default_profile that its file does not have.
-func (p *program) checkDefaults() error {
-	for _, path := range []string{p.configPath(), home(p.env, "komodo", "komodo.cli.toml")} {
-		c, err := readClientConfig(path)
-		if err != nil {
-			return err
-		}
-		if c.Default == "" || slices.ContainsFunc(c.Profiles, func(a account) bool { return a.named(c.Default) }) {
-			continue
-		}
-		var names []string
-		for _, a := range c.Profiles {
-			names = append(names, a.Name)
-		}
-		if len(names) == 0 {
-			return schema.Errorf(schema.Invalid, "%s: default_profile %q: the file has no profile: remove the key, or make it with `berth login URL -p %s`", path, c.Default, c.Default)
-		}
-		return schema.Errorf(schema.Invalid, "%s: default_profile %q: there is no such profile: there are %s", path, c.Default, strings.Join(names, ", "))
+// findAccount returns core and key, of a profile that may be new.
+func (p *program) findAccount() (profile.Account, clientSettings, error) {
+	s, err := p.readSettings()
+	if err != nil {
+		return profile.Account{}, s, err
 	}
-	return nil
-}
-
-// findAccount returns core and key, and the names of all profiles.
-func (p *program) findAccount() (account, []string, error) {
-	a := account{Host: p.client.host, Key: p.client.key, Secret: p.client.secret, Pin: p.client.pin}
-	a = a.over(p.envAccount())
-	var known []string
-	for _, path := range []string{p.configPath(), home(p.env, "komodo", "komodo.cli.toml")} {
-		c, err := readClientConfig(path)
-		if err != nil {
-			return a, nil, err
-		}
-		wanted := p.client.profile
-		if wanted == "" {
-			wanted = c.Default
-		}
-		for _, profile := range c.Profiles {
-			known = append(append(known, profile.Name), profile.Aliases...)
-			if wanted == "" || !profile.named(wanted) {
-				continue
-			}
-			a = a.over(profile)
-			if profile.Host != "" && profile.Host != c.Host {
-				c.Pin = "" // the pinned key is that of the other core
-			}
-		}
-		a = a.over(c.account)
+	a, err := profile.Merge(s.layers)
+	if err != nil {
+		return a, s, err
 	}
-	if a.Host == "" {
-		a.Host = "https://127.0.0.1:9120"
-	}
+	a.Host = strings.TrimRight(cmp.Or(a.Host, "https://127.0.0.1:9120"), "/")
 	if !strings.Contains(a.Host, "://") {
 		a.Host = "https://" + a.Host
 	}
-	return a, known, nil
-}
-
-// envAccount is what the environment says: our names first, then Komodo's.
-func (p *program) envAccount() account {
-	first := func(names ...string) string {
-		for _, n := range names {
-			if v := p.env(n); v != "" {
-				return v
-			}
-		}
-		return ""
-	}
-	return account{
-		Host:   first("BERTH_HOST", "KOMODO_CLI_HOST", "KOMODO_ADDRESS", "KOMODO_HOST"),
-		Key:    first("BERTH_KEY", "KOMODO_CLI_KEY", "KOMODO_API_KEY"),
-		Secret: first("BERTH_SECRET", "KOMODO_CLI_SECRET", "KOMODO_API_SECRET"),
-		Pin:    first("BERTH_PIN"),
-	}
+	return a, s, nil
 }
 
 // api returns a client of the core that is configured.
 func (p *program) api() (*api.Client, error) {
+	if p.core != nil {
+		return p.core, nil
+	}
 	a, err := p.account()
 	if err != nil {
 		return nil, err
@@ -227,12 +156,13 @@ func (p *program) api() (*api.Client, error) {
 	if a.Key == "" || a.Secret == "" {
 		return nil, schema.Errorf(schema.Unauthenticated, "no API key for %s: sign in with `berth login %s`, or set BERTH_KEY and BERTH_SECRET", a.Host, a.Host)
 	}
-	return api.NewClient(a.Host, a.Key, a.Secret, httpClient(a), version), nil
+	p.host, p.core = a.Host, api.NewClient(a.Host, a.Key, a.Secret, httpClient(a), version)
+	return p.core, nil
 }
 
 // httpClient trusts the pinned key, or else the system's authorities. On this
 // machine core's own certificate needs no proof.
-func httpClient(a account) *http.Client {
+func httpClient(a profile.Account) *http.Client {
 	t, _ := http.DefaultTransport.(*http.Transport)
 	t = t.Clone()
 	local := strings.HasPrefix(a.Host, "https://127.0.0.1") || strings.HasPrefix(a.Host, "https://localhost") || strings.HasPrefix(a.Host, "https://[::1]")
@@ -272,17 +202,59 @@ func (p *program) printJSON(v any) error {
 	return err
 }
 
-// table prints rows below a header, in columns.
+// table prints rows below a header, in columns. States are in colour where somebody
+// looks.
 func (p *program) table(header []string, rows [][]string) error {
-	w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
-	for _, r := range append([][]string{header}, rows...) {
-		fmt.Fprintln(w, strings.TrimRight(strings.Join(r, "\t"), "\t"))
+	look, err := p.look()
+	if err != nil {
+		return err
 	}
-	return w.Flush()
+	t := table.Table{Header: header, Rows: rows}
+	at := slices.Index(header, "State")
+	for _, row := range rows {
+		tones := make([]table.Tone, len(row))
+		if at >= 0 && at < len(row) {
+			tones[at] = table.OfState(row[at])
+		}
+		t.Tones = append(t.Tones, tones)
+	}
+	return t.Write(p.out, look)
 }
+
+// look is how tables are written: as configured, else with lines for people and
+// without for programs.
+func (p *program) look() (table.Look, error) {
+	a, _, err := p.findAccount()
+	if err != nil {
+		return table.Look{}, err
+	}
+	look := table.Look{Colour: p.colour()}
+	if terminal(p.out) {
+		look.Borders = table.Horizontal
+	}
+	if a.Borders != "" {
+		var known bool
+		if look.Borders, known = table.ParseBorders(a.Borders); !known {
+			return look, schema.Errorf(schema.Invalid, "table_borders %q: want Horizontal, Vertical, Inside, Outside or All", a.Borders)
+		}
+	}
+	return look, nil
+}
+
+// colour reports whether what is printed may be in colour.
+func (p *program) colour() bool { return terminal(p.out) && p.env("NO_COLOR") == "" }
 
 // keyOf is the SHA-256 of the public key that a server shows.
 func keyOf(s tls.ConnectionState) string {
 	sum := sha256.Sum256(s.PeerCertificates[0].RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(sum[:])
+}
+
+// profiles completes the name of a profile.
+func (p *program) profiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	s, err := p.readSettings()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return s.known, cobra.ShellCompDirectiveNoFileComp
 }

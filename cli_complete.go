@@ -2,8 +2,10 @@ package main
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"berth/core/api"
 	"berth/schema"
@@ -58,27 +60,83 @@ func (p *program) subject(words []string, usual string) cobra.CompletionFunc {
 	}
 }
 
-// requests completes the name of a request, then what it works on.
-func (p *program) requests(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		name := executionAlias(args[0])
-		for _, e := range schema.Executions() {
-			if kebab(e.Type) != name || len(e.Params) < len(args) {
-				continue
-			}
-			if request := listOf(e.Params[len(args)-1].Ref); request != "" {
-				return p.namesOf(c, request), cobra.ShellCompDirectiveNoFileComp
-			}
-		}
+// requests completes the name of a request, then what it works on, and its flags.
+func (p *program) requests(c *cobra.Command, args []string, part string) ([]string, cobra.ShellCompDirective) {
+	at := p.requestWord(args)
+	if at < 0 {
+		return p.requestNames(c), cobra.ShellCompDirectiveNoFileComp
+	}
+	e, known := execution(args[at])
+	if !known {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	var rows []offered
-	if p.call(c.Context(), api.GroupRead, "ListRequests", nil, &rows) != nil {
+	r := ofExecution(e)
+	in := typed{named: map[string][]string{}}
+	fs := p.flagSet(&r, &in)
+	if strings.HasPrefix(part, "-") {
+		var out []string
+		fs.VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				out = append(out, cobra.CompletionWithDesc("--"+f.Name, f.Usage))
+			}
+		})
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+	_ = fs.Parse(append(slices.Clone(args[:at]), args[at+1:]...)) // as far as it is typed
+	order := inOrder(r)
+	n := min(fs.NArg(), len(order)-1)
+	if n < 0 || fs.NArg() > n && order[n].Type != "array" {
 		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return p.completed(c, e, order[n].Name), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completed lists what a parameter of an execution may be.
+func (p *program) completed(c *cobra.Command, e schema.ExecutionType, param string) []string {
+	for _, q := range e.Params {
+		if q.Name != param {
+			continue
+		}
+		if request := listOf(q.Ref); request != "" {
+			return p.namesOf(c, request)
+		}
+		if q.Type == "pattern" {
+			return p.namesOf(c, listOf(strings.ToLower(e.Group)))
+		}
+	}
+	if param == "container" {
+		return p.containerNames(c)
+	}
+	return nil
+}
+
+// requestNames are executions, which are known, and what else core offers.
+func (p *program) requestNames(c *cobra.Command) []string {
+	var out []string
+	for _, e := range schema.Executions() {
+		out = append(out, cobra.CompletionWithDesc(kebab(e.Type), e.Doc))
+	}
+	rows, err := p.offers(c.Context())
+	if err != nil {
+		return out
+	}
+	for _, r := range rows {
+		if _, known := execution(r.Name); !known {
+			out = append(out, cobra.CompletionWithDesc(kebab(r.Name), r.Doc))
+		}
+	}
+	return out
+}
+
+// containerNames are the names of all containers.
+func (p *program) containerNames(c *cobra.Command) []string {
+	list, err := p.containers(c.Context(), 0, 0)
+	if err != nil {
+		return nil
 	}
 	var out []string
-	for _, r := range rows {
-		out = append(out, cobra.CompletionWithDesc(kebab(r.Name), r.Doc))
+	for _, one := range list {
+		out = append(out, one.Name)
 	}
-	return out, cobra.ShellCompDirectiveNoFileComp
+	return out
 }

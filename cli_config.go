@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// configCommand is about the configuration of what serves.
+// configCommand is about the configuration: of the command line, and of what serves.
 func (p *program) configCommand() *cobra.Command {
-	c := &cobra.Command{Use: "config", Short: "The configuration of core and agents: all keys, and what a file says"}
+	c := p.clientConfigCommand()
 	c.AddCommand(&cobra.Command{
 		Use: "reference", Short: "List every key, Komodo's and ours", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -3,55 +3,48 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"berth/core/api"
 	"berth/schema"
 )
 
-// offered is a request as core describes it.
-type offered struct {
-	Group   api.Group
-	Name    string
-	Aliases []string
-	Doc     string
-	Needs   string
-	Params  []api.Param
-	Example map[string]any
-}
-
 func (p *program) executeCommand() *cobra.Command {
-	var noWait, yes bool
 	c := &cobra.Command{
 		Use: "execute REQUEST [ARGUMENT…]", Aliases: []string{"x", "send"}, Short: "Ask core for anything it can do, by its name",
-		Long: `Ask core for anything it can do: every request of the API in kebab-case. Required
-parameters, then the others, are arguments in the order core lists them; the last
-list takes all that is left. Each can also be given as --name value.
+		Long: `Ask core for anything it can do: every execution, and every other request of the
+API, in kebab-case. Required parameters, then the others, are arguments in their
+order; a list takes all that is left. Each can also be given as --name value, before
+or after; those that are on or off only so.
 
 "berth execute" alone lists what there is; "berth execute REQUEST --help" explains
-one. Executions are watched until they end.`,
+one. Executions are watched until they end, and the exit code says how they did.
+
+Short names: stack, st = deploy-stack · dp = deploy · build, bd = run-build ·
+clone = clone-repo · procedure, pr = run-procedure · action, ac = run-action ·
+sync = run-sync · commit = commit-sync · alert = send-alert · auto-update =
+global-auto-update · backup = backup-core-database · rotate-keys =
+rotate-all-server-keys`,
 		Example: `  berth execute restart-stack web
   berth execute stop-stack web --stop-time 30 -y
+  berth execute action tidy "keep=3&dry=true" -y
   berth execute batch-deploy-stack 'web-*' -y
+  berth send alert "disk is full" -l warning -a phone -y
   berth execute get-stack web          reads print JSON`,
 		DisableFlagParsing: true, ValidArgsFunction: p.requests,
-		RunE: func(c *cobra.Command, args []string) error {
-			in, err := p.parseExecute(args)
-			if err != nil {
-				return err
-			}
-			return p.execute(c, in)
-		},
+		RunE: func(c *cobra.Command, args []string) error { return p.executeArgs(c, args, false) },
 	}
-	// For --help and completions only: what follows the request is parsed by its parameters.
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	c.Flags().BoolVar(&noWait, "no-wait", false, "only start, do not watch")
+	if p.asKm() {
+		c.Aliases = []string{"x", "run", "deploy", "dep", "send"}
+	}
+	p.executeFlags(c.Flags(), new(typed)) // for --help: what follows is parsed by the request's parameters
 	return c
 }
 
@@ -61,163 +54,199 @@ type typed struct {
 	args              []string
 	named             map[string][]string
 	yes, noWait, help bool
+	sure              bool // nothing is asked, though --yes is not said
 }
 
-// parseExecute splits what was typed. Flags may stand anywhere.
-func (p *program) parseExecute(args []string) (typed, error) {
-	in := typed{named: map[string][]string{}}
-	for len(args) > 0 {
-		arg := args[0]
-		args = args[1:]
-		switch {
-		case arg == "--":
-			in.args = append(in.args, args...)
-			return in, nil
-		case isFlag(arg):
-			var err error
-			if args, err = p.parseFlag(&in, arg, args); err != nil {
-				return in, err
+// executeFlags adds what can be said with every request.
+func (p *program) executeFlags(fs *pflag.FlagSet, in *typed) {
+	fs.BoolVarP(&in.yes, "yes", "y", false, "do not ask")
+	fs.BoolVar(&in.noWait, "no-wait", false, "only start, do not watch")
+	if in.named != nil { // a command has its own
+		fs.BoolVarP(&in.help, "help", "h", false, "explain")
+	}
+}
+
+// flagSet is what can be said with a request: that, whom to ask, and its parameters.
+// Letters are the request's before they are anybody's.
+func (p *program) flagSet(r *offered, in *typed) *pflag.FlagSet {
+	fs := pflag.NewFlagSet("execute", pflag.ContinueOnError)
+	fs.SetOutput(p.err)
+	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(strings.ReplaceAll(name, "_", "-"))
+	})
+	p.executeFlags(fs, in)
+	whom := cobra.Command{}
+	p.offer(&whom)
+	whom.Flags().VisitAll(func(f *pflag.Flag) {
+		if r == nil {
+			fs.AddFlag(f)
+			return
+		}
+		f.Shorthand = ""
+		fs.AddFlag(f)
+	})
+	if r == nil {
+		return fs
+	}
+	for _, q := range r.Params {
+		w := wordFor(r.Name, q.Name)
+		for i, name := range append([]string{kebabParam(q.Name)}, w.names...) {
+			if fs.Lookup(name) != nil {
+				continue // --secret is the API key's
 			}
-		case in.request == "":
-			in.request = arg
-		default:
-			in.args = append(in.args, arg)
+			v := &value{in: in, param: q.Name, kind: q.Type}
+			f := &pflag.Flag{Name: name, Usage: q.Doc, Value: v, Hidden: i > 0}
+			if i == 0 {
+				f.Shorthand = w.letter
+			}
+			if q.Type == "boolean" {
+				f.NoOptDefVal = "true"
+			}
+			fs.AddFlag(f)
 		}
 	}
-	return in, nil
-}
-
-// isFlag tells flags from arguments, negative numbers and "-".
-func isFlag(arg string) bool {
-	_, err := strconv.ParseFloat(arg, 64)
-	return strings.HasPrefix(arg, "-") && arg != "-" && err != nil
-}
-
-// parseFlag takes a flag, and its value from rest when it needs one.
-func (p *program) parseFlag(in *typed, arg string, rest []string) ([]string, error) {
-	name, value, given := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-	switch name {
-	case "y", "yes":
-		in.yes = true
-		return rest, nil
-	case "no-wait":
-		in.noWait = true
-		return rest, nil
-	case "json":
-		p.asJSON = true
-		return rest, nil
-	case "h", "help":
-		in.help = true
-		return rest, nil
-	}
-	if long := shortFlag(in.request, name); long != "" {
-		name = long
-		if given = given || isSwitch(name); given && value == "" {
-			value = "true"
+	for name, letter := range map[string]string{"host": "a", "key": "k", "secret": "s", "profile": "p"} {
+		if f := fs.Lookup(name); f != nil && fs.ShorthandLookup(letter) == nil {
+			short := *f
+			short.Name, short.Shorthand, short.Hidden = name+"-of-core", letter, true
+			fs.AddFlag(&short)
 		}
 	}
-	if !given && len(rest) > 0 && !isFlag(rest[0]) {
-		value, rest, given = rest[0], rest[1:], true
+	return fs
+}
+
+// value collects what a flag of a request is given.
+type value struct {
+	in          *typed
+	param, kind string
+}
+
+// Set implements pflag.Value.
+func (v *value) Set(text string) error {
+	v.in.named[v.param] = append(v.in.named[v.param], text)
+	return nil
+}
+
+// String implements pflag.Value.
+func (v *value) String() string { return "" }
+
+// Type implements pflag.Value.
+func (v *value) Type() string {
+	switch v.kind {
+	case "boolean":
+		return "bool"
+	case "array":
+		return "strings"
 	}
-	if name != "alerters" && !isSwitch(name) {
-		if known, err := p.client.take(name, value); known {
-			return rest, err
+	return v.kind
+}
+
+// requestWord returns where in args the name of the request is, -1 when there is none:
+// the first that is neither a flag nor a flag's value.
+func (p *program) requestWord(args []string) int {
+	fs := p.flagSet(nil, &typed{named: map[string][]string{}})
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		if !strings.HasPrefix(arg, "-") || arg == "-" {
+			return i
+		}
+		if arg == "--" || strings.Contains(arg, "=") {
+			continue
+		}
+		f := fs.Lookup(strings.TrimLeft(arg, "-"))
+		if f == nil && len(arg) == 2 {
+			f = fs.ShorthandLookup(arg[1:])
+		}
+		if f != nil && f.NoOptDefVal == "" {
+			i++
 		}
 	}
-	if !given {
-		value = "true"
-	}
-	name = strings.ReplaceAll(name, "-", "_")
-	in.named[name] = append(in.named[name], value)
-	return rest, nil
+	return -1
 }
 
-// isSwitch reports whether km writes a parameter without a value.
-func isSwitch(name string) bool { return name == "skip_auto_update" || name == "force" }
-
-// take reads the flags that every client verb has.
-func (f *clientFlags) take(name, value string) (bool, error) {
-	to := map[string]*string{
-		"a": &f.host, "host": &f.host, "k": &f.key, "key": &f.key, "s": &f.secret, "secret": &f.secret, "pin": &f.pin,
-		"p": &f.profile, "profile": &f.profile,
-	}[name]
-	if to == nil {
-		return false, nil
-	}
-	if value == "" {
-		return true, schema.Errorf(schema.Invalid, "--%s needs a value", name)
-	}
-	*to = value
-	return true, nil
-}
-
-// executionAlias returns the execution that km's short name stands for.
-func executionAlias(name string) string {
-	long, ok := map[string]string{
-		"stack": "deploy-stack", "st": "deploy-stack", "dp": "deploy", "deployment": "deploy", "build": "run-build", "bd": "run-build",
-		"clone": "clone-repo", "procedure": "run-procedure", "pr": "run-procedure", "action": "run-action", "ac": "run-action",
-		"sync": "run-sync", "sn": "run-sync", "commit": "commit-sync", "alert": "send-alert",
-		"backup": "backup-core-database", "backup-db": "backup-core-database", "backup-database": "backup-core-database",
-		"auto-update": "global-auto-update", "rotate-keys": "rotate-all-server-keys",
-	}[name]
-	if ok {
-		return long
-	}
-	return name
-}
-
-// shortFlag returns the parameter that km's one letter stands for after a request;
-// "" when it stands for none.
-func shortFlag(request, letter string) string {
-	return map[string]string{
-		"send-alert -l": "level", "send-alert -d": "details", "send-alert -a": "alerters",
-		"cancel-procedure -u": "update_id", "cancel-action -u": "update_id",
-		"global-auto-update -s": "skip_auto_update", "rotate-core-keys -f": "force", "run-stack-service -e": "env",
-	}[executionAlias(request)+" -"+letter]
-}
-
-// kebab turns DeployStack into deploy-stack.
-func kebab(name string) string {
-	var b strings.Builder
-	for i, r := range name {
-		if unicode.IsUpper(r) && i > 0 {
-			b.WriteByte('-')
+// executeArgs does what was typed after `execute`. Flags may stand anywhere.
+func (p *program) executeArgs(c *cobra.Command, args []string, sure bool) error {
+	in := typed{named: map[string][]string{}, sure: sure}
+	at := p.requestWord(args)
+	if at < 0 {
+		if err := p.flagSet(nil, &in).Parse(args); err != nil {
+			return schema.Errorf(schema.Invalid, "%v", err)
 		}
-		b.WriteRune(unicode.ToLower(r))
-	}
-	return b.String()
-}
-
-func (p *program) execute(c *cobra.Command, in typed) error {
-	if in.request == "" && in.help {
-		return c.Help()
-	}
-	var rows []offered
-	if err := p.call(c.Context(), api.GroupRead, "ListRequests", nil, &rows); err != nil {
-		return err
-	}
-	if in.request == "" {
+		if in.help {
+			return c.Help()
+		}
+		rows, err := p.offers(c.Context())
+		if err != nil {
+			return err
+		}
 		return p.listRequests(rows)
 	}
-	found, err := findRequest(rows, executionAlias(in.request))
+	in.request = args[at]
+	if p.onlyHere(in.request) {
+		return p.nothing()
+	}
+	r, err := p.request(c.Context(), in.request, args)
 	if err != nil {
 		return err
+	}
+	fs := p.flagSet(&r, &in)
+	if err := fs.Parse(append(slices.Clone(args[:at]), args[at+1:]...)); err != nil {
+		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+			return schema.Errorf(schema.Invalid, "%s has no parameter --%s: %s", kebab(r.Name), unknown.GetSpecifiedName(), p.usage(r))
+		}
+		return schema.Errorf(schema.Invalid, "%s: %v", kebab(r.Name), err)
 	}
 	if in.help {
-		p.explain(found)
+		p.explain(r, fs)
 		return nil
 	}
-	params, err := bind(found, in)
+	in.args = fs.Args()
+	return p.execute(c.Context(), r, in)
+}
+
+// onlyHere reports whether a request is nothing that core knows: km's `none`.
+func (p *program) onlyHere(request string) bool { return request == "none" || request == "None" }
+
+// nothing does the execution None.
+func (p *program) nothing() error {
+	if p.asJSON {
+		return p.printJSON(map[string]any{})
+	}
+	fmt.Fprintln(p.out, "FINISHED in 0.0s: EXECUTION SUCCESSFUL")
+	return nil
+}
+
+// execute asks before anything happens, does it, and says how it ended.
+func (p *program) execute(ctx context.Context, r offered, in typed) error {
+	params, err := p.bind(r, in)
 	if err != nil {
 		return err
 	}
-	if found.Group != api.GroupRead && !in.yes {
-		text, _ := json.Marshal(params) // plain values
-		if err := p.confirm(fmt.Sprintf("%s %s?", found.Name, text)); err != nil {
+	if r.Group != api.GroupRead {
+		if err := p.agreed(r, params, in); err != nil {
 			return err
 		}
 	}
-	return p.perform(c.Context(), found, params, in.noWait)
+	return p.perform(ctx, r, params, in.noWait)
+}
+
+// agreed says what would be done, and asks.
+func (p *program) agreed(r offered, params map[string]any, in typed) error {
+	if !p.asJSON && !in.noWait {
+		text, _ := json.Marshal(params) // plain values
+		fmt.Fprintf(p.out, "Mode: Execution\nData: %s %s\n", r.Name, text)
+	}
+	if in.yes || in.sure {
+		return nil
+	}
+	if !terminal(p.in) {
+		return schema.Errorf(schema.Invalid, "nobody to ask: give --yes")
+	}
+	fmt.Fprint(p.err, "Press ENTER to run execution, Ctrl-C to leave it ")
+	if _, err := p.readLine(); err != nil {
+		return schema.Errorf(schema.Canceled, "nothing was done")
+	}
+	return nil
 }
 
 // perform asks core, and watches what that started.
@@ -233,7 +262,7 @@ func (p *program) perform(ctx context.Context, r offered, params map[string]any,
 		}
 		started = slices.DeleteFunc(started, func(u api.Update) bool { return u.ID == nil })
 		if len(started) > 0 {
-			return p.watch(ctx, started, noWait)
+			return p.finish(ctx, started, noWait)
 		}
 	}
 	var v any
@@ -243,63 +272,26 @@ func (p *program) perform(ctx context.Context, r offered, params map[string]any,
 	return p.printJSON(v)
 }
 
-func findRequest(rows []offered, name string) (offered, error) {
-	var names []string
-	for _, r := range rows {
-		if kebab(r.Name) == name || r.Name == name {
-			return r, nil
+// finish watches runs as km does: where each can be looked at, and how it ended.
+func (p *program) finish(ctx context.Context, started []api.Update, noWait bool) error {
+	if noWait || p.asJSON {
+		return p.watch(ctx, started, noWait)
+	}
+	var worst error
+	for _, u := range started {
+		fmt.Fprintf(p.out, "Link: '%s/runs/%s'\n", p.host, u.ID.OID)
+		begun := time.Now()
+		err := p.watch(ctx, []api.Update{u}, false)
+		took := time.Since(begun).Seconds()
+		if err == nil {
+			fmt.Fprintf(p.out, "FINISHED in %.1fs: EXECUTION SUCCESSFUL\n", took)
+			continue
 		}
-		names = append(names, kebab(r.Name))
-		for _, a := range r.Aliases {
-			if kebab(a) == name {
-				return r, nil
-			}
+		if _, ended := errors.AsType[*exitError](err); !ended {
+			return err
 		}
+		fmt.Fprintf(p.err, "FINISHED in %.1fs: EXECUTION FAILED\n", took)
+		worst = err
 	}
-	for _, e := range schema.Executions() {
-		if e.Type != "None" && (kebab(e.Type) == name || e.Type == name) {
-			return offered{}, schema.Errorf(schema.Unsupported, "%s is not in this version: `berth execute` lists what is", e.Type)
-		}
-	}
-	if near := schema.Nearest(name, names); near != "" {
-		return offered{}, schema.Errorf(schema.Invalid, "unknown request %q: did you mean %s?", name, near)
-	}
-	return offered{}, schema.Errorf(schema.Invalid, "unknown request %q: `berth execute` lists all", name)
-}
-
-func usage(r offered) string {
-	parts := []string{"berth execute " + kebab(r.Name)}
-	for _, q := range inOrder(r) {
-		name := strings.ToUpper(q.Name)
-		if q.Type == "array" {
-			name += "…"
-		}
-		if !q.Required {
-			name = "[" + name + "]"
-		}
-		parts = append(parts, name)
-	}
-	return strings.Join(parts, " ")
-}
-
-func (p *program) explain(r offered) {
-	fmt.Fprintf(p.out, "%s\n\n%s\nNeeds: %s\n", r.Doc, usage(r), r.Needs)
-	for _, q := range r.Params {
-		fmt.Fprintf(p.out, "  --%-16s %-8s %s\n", strings.ReplaceAll(q.Name, "_", "-"), q.Type, q.Doc)
-	}
-}
-
-func (p *program) listRequests(rows []offered) error {
-	if p.asJSON {
-		return p.printJSON(rows)
-	}
-	var lines [][]string
-	for _, g := range []api.Group{api.GroupExecute, api.GroupRead, api.GroupWrite} {
-		for _, r := range rows {
-			if r.Group == g {
-				lines = append(lines, []string{kebab(r.Name), string(r.Group), r.Doc})
-			}
-		}
-	}
-	return p.table([]string{"REQUEST", "GROUP", "WHAT IT DOES"}, lines)
+	return worst
 }

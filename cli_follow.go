@@ -23,7 +23,7 @@ type follow struct {
 
 func newFollow(p *program) *follow {
 	return &follow{
-		p: p, colour: terminal(p.out) && p.env("NO_COLOR") == "", runs: map[string]*schema.Run{},
+		p: p, colour: p.colour(), runs: map[string]*schema.Run{},
 		steps: map[string]schema.RunState{}, names: map[string]string{}, next: map[string]int{},
 		held: map[string][]schema.Output{},
 	}

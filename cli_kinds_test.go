@@ -76,10 +76,10 @@ func TestListOfEveryKind(t *testing.T) {
 	s.ok("login", s.url, "--username", "ada", "--password-file", write(t, "pw", "correct horse\n"))
 	s.ok("apply", "--yes", write(t, "all.toml", allKinds))
 	for kind, want := range map[string][]string{
-		"servers": {"SERVER", "STATE", "ADDRESS", "TAGS", "atlas", "inbound"}, "st": {"STACK", "web", "atlas", "home"}, "deployment": {"DEPLOYMENT", "proxy"},
-		"bd": {"BUILD", "BUILDER", "image", "local", "1.2.3", "home"}, "procedures": {"NEXT RUN", "nap", "03:00:00"}, "ac": {"ACTION", "greet"},
-		"syncs": {"SYNC", "fleet"}, "builders": {"BUILDER", "local", "Server"}, "alrt": {"ALERTER", "phone", "Ntfy", "false"}, "groups": {"GROUP", "family"},
-		"schedules": {"NEXT RUN", "nap", "Procedure", "Every day at 03:00"}, "alerts": {"WHEN", "LEVEL"},
+		"servers": {"Server", "State", "Address", "Tags", "atlas", "inbound"}, "st": {"Stack", "web", "atlas", "home"}, "deployment": {"Deployment", "proxy"},
+		"bd": {"Build", "Builder", "image", "local", "1.2.3", "home"}, "procedures": {"Next Run", "nap", "03:00:00"}, "ac": {"Action", "greet"},
+		"syncs": {"Sync", "fleet"}, "builders": {"Builder", "local", "Server"}, "alrt": {"Alerter", "phone", "Ntfy", "false"}, "groups": {"Group", "family"},
+		"schedules": {"Next Run", "nap", "Procedure", "Every day at 03:00"}, "alerts": {"When", "Level"},
 	} {
 		out := s.ok("list", kind, "-a")
 		for _, w := range want {

@@ -9,13 +9,12 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 
-	"github.com/pelletier/go-toml/v2"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"berth/cli/profile"
 	"berth/core/api"
 	"berth/schema"
 )
@@ -57,7 +56,7 @@ func (p *program) loginCommand() *cobra.Command {
 
 // pinned asks whether to trust core's own certificate, which no authority has
 // signed, and pins its key. On this machine, and with a pin, nothing is asked.
-func (p *program) pinned(ctx context.Context, a *account) error {
+func (p *program) pinned(ctx context.Context, a *profile.Account) error {
 	res, err := httpClient(*a).Do(probe(ctx, a.Host))
 	if err == nil {
 		return res.Body.Close()
@@ -134,7 +133,7 @@ func (p *program) password(file string) (string, error) {
 }
 
 // login signs in, makes an API key and keeps it.
-func (p *program) login(ctx context.Context, a account, user, password, name string) error {
+func (p *program) login(ctx context.Context, a profile.Account, user, password, name string) error {
 	var in struct{ Data struct{ JWT string } }
 	h := httpClient(a)
 	if err := api.NewClient(a.Host, "", "", h, version).Call(ctx, api.GroupLogin, "LoginLocalUser", map[string]string{"username": user, "password": password}, &in); err != nil {
@@ -146,20 +145,13 @@ func (p *program) login(ctx context.Context, a account, user, password, name str
 		return err
 	}
 	path := p.configPath()
-	old, err := readClientConfig(path)
+	old, err := profile.Own(path, p.env)
 	if err != nil {
 		return err
 	}
-	old.keep(p.client.profile, account{Host: a.Host, Key: made.Key, Secret: made.Secret, Pin: a.Pin})
-	b, err := toml.Marshal(old)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o700)
-	}
-	if err == nil {
-		err = os.WriteFile(path, b, 0o600)
-	}
-	if err != nil {
-		return schema.Errorf(schema.Failed, "keep the API key: %v", err)
+	old.Keep(p.client.profile, profile.Account{Host: a.Host, Key: made.Key, Secret: made.Secret, Pin: a.Pin})
+	if err := profile.Save(path, old.Tree); err != nil {
+		return err
 	}
 	where := path
 	if p.client.profile != "" {

@@ -27,7 +27,7 @@ func (p *program) deployCommand() *cobra.Command {
 	var ifChanged bool
 	var yes bool
 	c := &cobra.Command{
-		Use: "deploy [stack|deployment] NAME…", Short: "Deploy stacks or deployments and watch", Args: cobra.MinimumNArgs(1), ValidArgsFunction: p.subject([]string{"stack", "deployment", "dp"}, "ListStacks"),
+		Use: "deploy [stack|deployment] NAME…", Aliases: []string{"dep"}, Short: "Deploy stacks or deployments and watch", Args: cobra.MinimumNArgs(1), ValidArgsFunction: p.subject([]string{"stack", "deployment", "dp"}, "ListStacks"),
 		Long:    "Deploy stacks and watch until they are done. A name with * or ? stands for all that match.",
 		Example: "  berth deploy web\n  berth deploy 'edge-*' --if-changed\n  berth deploy web --service proxy",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -119,25 +119,41 @@ func updates(raw json.RawMessage) ([]api.Update, error) {
 }
 
 func (p *program) runCommand() *cobra.Command {
-	var f waitFlags
-	var yes bool
 	c := &cobra.Command{
-		Use: "run [procedure|action|build|sync|EXECUTION] NAME [ARGS]", Short: "Run a procedure, an action, a build … and watch", Args: cobra.MinimumNArgs(1),
-		ValidArgsFunction: p.subject([]string{"procedure", "action", "build", "sync", "stack", "deployment"}, "ListProcedures"),
-		Example:           "  berth run nightly\n  berth run nightly --no-wait\n  berth run action tidy \"keep=3&dry=true\"\n  berth run build web\n  berth run restart-stack web",
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) > 1 && !slices.Contains([]string{"procedure", "pr", "action", "ac", "build", "bd"}, args[0]) {
-				return p.execute(c, typed{request: args[0], args: args[1:], yes: yes || executionAlias(args[0]) != args[0], noWait: f.noWait})
-			}
-			started, err := p.run(c.Context(), args)
-			if err != nil {
-				return err
-			}
-			return p.watch(c.Context(), started, f.noWait)
-		},
+		Use: "run [procedure|action|build|sync|EXECUTION] NAME [ARGS]", Short: "Run a procedure, an action, a build … and watch",
+		Long: `Run a procedure, or what the first word says: an action, a build, a sync, or any
+execution, as "berth execute" has them. What is named by its kind is not asked about.`,
+		ValidArgsFunction:  p.subject([]string{"procedure", "action", "build", "sync", "stack", "deployment"}, "ListProcedures"),
+		Example:            "  berth run nightly\n  berth run nightly --no-wait\n  berth run action tidy \"keep=3&dry=true\"\n  berth run build web\n  berth run restart-stack web",
+		DisableFlagParsing: true,
 	}
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "accepted for scripts; nothing is asked")
-	f.offer(c)
+	p.executeFlags(c.Flags(), new(typed)) // for --help
+	c.RunE = func(c *cobra.Command, args []string) error {
+		in := typed{named: map[string][]string{}}
+		fs := p.flagSet(nil, &in)
+		fs.ParseErrorsAllowlist.UnknownFlags = true
+		_ = fs.Parse(args)
+		words := fs.Args()
+		if len(words) > 1 && !slices.Contains([]string{"procedure", "pr", "action", "ac", "build", "bd"}, words[0]) {
+			return p.executeArgs(c, args, executionAlias(words[0]) != words[0])
+		}
+		in = typed{named: map[string][]string{}}
+		fs = p.flagSet(nil, &in)
+		if err := fs.Parse(args); err != nil {
+			return schema.Errorf(schema.Invalid, "run: %v", err)
+		}
+		if in.help {
+			return c.Help()
+		}
+		if len(words) == 0 {
+			return schema.Errorf(schema.Invalid, "say what to run: %s", c.UseLine())
+		}
+		started, err := p.run(c.Context(), fs.Args())
+		if err != nil {
+			return err
+		}
+		return p.watch(c.Context(), started, in.noWait)
+	}
 	return c
 }
 

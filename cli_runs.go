@@ -47,7 +47,7 @@ func (p *program) runsList() *cobra.Command {
 			if !all && q.Kind == "" {
 				q.Parent = "-"
 			}
-			l := listing{"ListRuns", q, []string{"RUN", "STATE", "ACTION", "TARGET", "WHEN", "TOOK", "BY", "WHY"}}
+			l := listing{"ListRuns", q, []string{"Run", "State", "Action", "Target", "When", "Took", "By", "Why"}}
 			return show(c.Context(), p, l, func(r *schema.Run) []string {
 				return []string{fmt.Sprint(r.Number), string(r.State), r.Action, r.Target.Name, when(r.Queued), took(r), by(r), brief(why(r))}
 			})

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"berth/cli/profile"
 	"berth/core"
 	"berth/schema"
 )
@@ -21,6 +22,7 @@ import (
 // station is a core that command lines are run against.
 type station struct {
 	t    *testing.T
+	name string // of the program; berth without
 	url  string
 	home string
 	env  []string
@@ -56,7 +58,7 @@ func (s *station) do(args ...string) (code int, out, errs string) {
 	s.t.Helper()
 	var stdout, stderr bytes.Buffer
 	env, environ := envOf(append([]string{"HOME=" + s.home}, s.env...)...)
-	code = run(s.t.Context(), args, world{in: strings.NewReader(""), out: &stdout, err: &stderr, env: env, environ: environ})
+	code = run(s.t.Context(), args, world{name: s.name, in: strings.NewReader(""), out: &stdout, err: &stderr, env: env, environ: environ})
 	return code, stdout.String(), stderr.String()
 }
 
@@ -256,16 +258,16 @@ func TestProfiles(t *testing.T) {
 	pw := write(t, "pw", "correct horse\n")
 	s.ok("login", s.url, "--username", "ada", "--password-file", pw)
 	path := filepath.Join(s.home, ".config", "berth", "cli.toml")
-	before, err := readClientConfig(path)
+	before, err := profile.Own(path, func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errs := s.do("list", "-p", "staging"); code != 2 || !strings.Contains(errs, "berth login URL -p staging") {
+	if code, _, errs := s.do("-p", "staging", "list"); code != 2 || !strings.Contains(errs, "berth login URL -p staging") {
 		t.Errorf("with no profile at all: %d %s", code, errs)
 	}
 	s.ok("login", s.url, "-p", "staging", "--username", "ada", "--password-file", pw)
 	s.ok("login", s.url, "-p", "staging", "--username", "ada", "--password-file", pw)
-	after, err := readClientConfig(path)
+	after, err := profile.Own(path, func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,8 +277,9 @@ func TestProfiles(t *testing.T) {
 	if len(after.Profiles) != 1 || after.Profiles[0].Name != "staging" || after.Profiles[0].Key == before.Key || after.Profiles[0].Host != s.url {
 		t.Errorf("%d profiles", len(after.Profiles))
 	}
-	s.ok("list", "-p", "staging")
-	for _, args := range [][]string{{"list", "-p", "stagng"}, {"execute", "-p", "stagng", "list-stacks"}, {"runs", "-p", "stagng"}} {
+	s.ok("-p", "staging", "list")
+	s.ok("list", "--profile", "staging")
+	for _, args := range [][]string{{"-p", "stagng", "list"}, {"execute", "-p", "stagng", "list-stacks"}, {"runs", "-p", "stagng"}} {
 		if code, _, errs := s.do(args...); code != 2 || !strings.Contains(errs, `no profile "stagng": there are staging`) {
 			t.Errorf("%v: %d %s", args, code, errs)
 		}

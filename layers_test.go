@@ -39,6 +39,7 @@ func layers() []layer {
 		{"bus", []string{"schema"}, live, "the bus carries schema's values and knows nothing of who sends them"},
 		{"bus/hub", base, live, "the server needs the names and the identities, nothing else"},
 		{"bus/bustest", with("bus/hub"), nil, "a live bus for tests is a hub and a connection"},
+		{"cli", []string{"schema"}, nil, "what a command line looks like and who it asks as is understood without core"},
 		{"mask", nil, nil, "values are masked the same way by core and by agents; it knows nothing of where they come from"},
 		{"git", []string{"schema", "git/..."}, nil, "repositories are read the same way by core, which plans, and by agents, which deploy"},
 		{"periphery", with("periphery/...", "git", "mask"), append([]string{"git/..."}, live...), "an agent must be understood without core, and never hold a server"},
