@@ -61,7 +61,7 @@ func TestKm(t *testing.T) {
 		{"execute stop-stack web 30 app --yes --no-wait", 0, ""},
 		{"execute stop-stack web app --yes --no-wait", 0, ""},
 		{"execute run-stack-service web app ls --no-deps -e A=1&B=2 --workdir /tmp -y --no-wait", 0, ""},
-		{"execute remove-swarm-nodes sw one two -f -y", 2, "not in this version"},
+		{"execute remove-swarm-nodes sw one two -f -y", 4, `{"force":true,"nodes":["one","two"],"swarm":"sw"}`},
 		{"execute stop-container --help", 0, "km execute stop-container SERVER CONTAINER [SIGNAL] [TIME]"},
 		{"execute update-swarm-node --help", 0, "-a, --availability"},
 		{"list servers", 0, ""},

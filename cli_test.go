@@ -133,8 +133,8 @@ func TestCommandLine(t *testing.T) {
 	if out := s.ok("__complete", "execute", ""); !strings.Contains(out, "restart-stack") {
 		t.Error("nothing completes a request:", out)
 	}
-	if code, _, errs := s.do("execute", "remove-swarm-stacks", "web", "web", "-y"); code == 0 || !strings.Contains(errs, "not in this version") {
-		t.Errorf("what this version lacks: %d %s", code, errs)
+	if code, _, errs := s.do("execute", "remove-swarm-stacks", "web", "web", "-y"); code != 4 || !strings.Contains(errs, "no swarm") {
+		t.Errorf("a swarm that there is not: %d %s", code, errs)
 	}
 	if out := s.ok("runs", "show", "1"); !strings.Contains(out, "one / ") {
 		t.Error(out)
