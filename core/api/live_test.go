@@ -108,8 +108,8 @@ func TestLiveUpdatesByToken(t *testing.T) {
 func TestLiveUpdatesKeepStrangersOut(t *testing.T) {
 	w := newWorld(t)
 	for first, want := range map[string]string{
-		`hello`: "[400 Bad Request]: ",
-		`{"type":"Cookie","params":{"id":"1"}}`:                           "[400 Bad Request]: ",
+		`hello`:                                 "[400 Bad Request]: ",
+		`{"type":"Cookie","params":{"id":"1"}}`: "[400 Bad Request]: ",
 		`{"type":"Jwt","params":{"jwt":"nonsense"}}`:                      "[401 Unauthorized]: ",
 		`{"type":"ApiKeys","params":{"key":"` + w.key + `","secret":""}}`: "[401 Unauthorized]: ",
 	} {
