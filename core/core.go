@@ -59,6 +59,7 @@ type Config struct {
 	Zone             string        // IANA name of the zone of schedules that name none; empty is the machine's own
 	Poll             time.Duration // how often the sources of syncs are looked at; 0 is 5 minutes, below 0 never
 	Accounts         Accounts
+	SignIn           SignIn
 	Backup           Backups
 	Effective        []byte // this configuration as a file, for backups; it holds secrets
 	Version          string
@@ -261,6 +262,7 @@ func (c *core) openDoors(ctx context.Context) error {
 	c.gate, err = access.NewGate(ctx, access.Config{
 		Users: users, Sessions: sessions, Keys: keys, Settings: settings, Sealer: c.sealer,
 		Failures: access.NewFailures(time.Now), Now: time.Now, Log: c.cfg.Log,
+		Rules: c.cfg.SignIn.rules(), Providers: c.cfg.SignIn.providers(), Groups: memberships{c}, Host: c.pageHost, Title: c.cfg.Title,
 	})
 	if err != nil {
 		return err

@@ -34,6 +34,9 @@ func (c *core) checkConfig() error {
 	if err := os.MkdirAll(filepath.Join(dir, "core"), 0o700); err != nil {
 		return schema.Wrap(schema.Invalid, err, "make data folder: %v", err)
 	}
+	if err := c.cfg.SignIn.check(); err != nil {
+		return err
+	}
 	if _, _, err := net.SplitHostPort(c.cfg.Listen); err != nil {
 		return schema.Errorf(schema.Invalid, "listen address %q: want HOST:PORT or :PORT", c.cfg.Listen)
 	}

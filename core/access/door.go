@@ -17,6 +17,8 @@ type Rules struct {
 	SignUp bool
 	// NoRegistration keeps strangers out, also those a provider vouches for.
 	NoRegistration bool
+	// Closed are kinds of users that strangers cannot become.
+	Closed []UserKind
 	// EnableNew lets those who come by themselves in at once; else an
 	// administrator enables them first.
 	EnableNew bool
@@ -54,8 +56,8 @@ type Options struct {
 
 // Options returns how one can sign in.
 func (g *Gate) Options() Options {
-	r := g.cfg.Rules
 	has := func(k UserKind) bool { _, ok := g.cfg.Providers[k]; return ok }
+	r := g.cfg.Rules
 	return Options{
 		Local: !r.NoPasswords, OIDC: has(OIDCUser), GitHub: has(GithubUser), Google: has(GoogleUser),
 		Closed: !r.SignUp || r.NoRegistration || r.NoPasswords, AutoRedirect: r.AutoRedirect && has(OIDCUser),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"net/url"
+	"slices"
 	"strings"
 
 	"berth/core/provider"
@@ -192,7 +193,7 @@ func (g *Gate) userElsewhere(ctx context.Context, kind UserKind, who provider.Id
 		return u, nil
 	}
 	switch {
-	case g.cfg.Rules.NoRegistration:
+	case g.cfg.Rules.NoRegistration || slices.Contains(g.cfg.Rules.Closed, kind):
 		return User{}, schema.Errorf(schema.Denied, "nobody here has this %s login, and new users cannot register: an administrator makes users", kind)
 	case g.Fresh(ctx) && !who.Admin:
 		return User{}, schema.Errorf(schema.Denied, "there is no administrator yet: open the setup link that core wrote to its log")
@@ -224,7 +225,7 @@ func (g *Gate) freeName(names []string) (string, error) {
 		if n == "" || schema.IsID(n) {
 			continue
 		}
-		if _, taken := g.userNamed(n); taken {
+		if g.taken(n) {
 			n += "-" + strings.ToLower(alnum(5))
 		}
 		return n, checkUsername(n)
@@ -241,8 +242,8 @@ func (g *Gate) grant(ctx context.Context, u User, who provider.Identity) (User, 
 		}
 		g.cfg.Log.Warn("a user became administrator by his groups at the provider", "user", u.Username)
 	}
-	if g.cfg.Join != nil && len(who.Groups) > 0 {
-		if err := g.cfg.Join(ctx, u.ID, who.Groups); err != nil {
+	if g.cfg.Groups != nil && len(who.Groups) > 0 {
+		if err := g.cfg.Groups.Join(ctx, u.Username, who.Groups); err != nil {
 			return u, schema.Wrap(schema.CodeOf(err), err, "put %s into his groups", u.Username)
 		}
 	}

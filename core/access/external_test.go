@@ -31,6 +31,19 @@ func (p *place) Finish(_ context.Context, code string, t provider.Trip) (provide
 	return p.who, p.err
 }
 
+// memberships remember who was put where; a group names "ops".
+type memberships struct{ joined *[]string }
+
+func (m memberships) Join(_ context.Context, username string, groups []string) error {
+	*m.joined = append(groups, username)
+	return nil
+}
+func (m memberships) Rename(_ context.Context, was, username string) error {
+	*m.joined = []string{was, username}
+	return nil
+}
+func (m memberships) Names(username string) bool { return username == "ops" }
+
 // away is a world with an administrator and providers.
 func away(t *testing.T) (*world, *place) {
 	t.Helper()
@@ -57,7 +70,7 @@ func TestSignInElsewhere(t *testing.T) {
 	wantCode(t, err, schema.Denied) // the first is made by the setup link
 	w.admin(t)
 	var joined []string
-	w.cfg.Join = func(_ context.Context, _ string, groups []string) error { joined = groups; return nil }
+	w.cfg.Groups = memberships{&joined}
 	w.cfg.Rules.EnableNew = true
 	w.gate = w.open(t)
 	p.who.Groups = []string{"dev"}
@@ -72,7 +85,7 @@ func TestSignInElsewhere(t *testing.T) {
 	_, err = w.gate.Exchange(ctx, access.Visit{Pending: back.Pending})
 	wantCode(t, err, schema.Unauthenticated)
 	c, _ := access.CallerOf(w.as(t, token))
-	if c.Username != "bob-b." || c.Admin || strings.Join(joined, " ") != "dev" {
+	if c.Username != "bob-b." || c.Admin || strings.Join(joined, " ") != "dev bob-b." {
 		t.Errorf("who came: %+v, in %q", c, joined)
 	}
 	p.who.Names, p.who.Admin = []string{"renamed"}, true
@@ -101,6 +114,28 @@ func TestSignInElsewhere(t *testing.T) {
 	p.who.ID = "u-3"
 	_, err = w.trip(t, p, "")
 	wantCode(t, err, schema.Denied)
+}
+
+func TestNamesOfGroupsAreNotTaken(t *testing.T) {
+	w, p := away(t)
+	w.admin(t)
+	var renamed []string
+	w.cfg.Groups, w.cfg.Rules.SignUp = memberships{&renamed}, true
+	w.gate = w.open(t)
+	me := w.as(t, w.mustToken(t))
+	wantCode(t, w.gate.Rename(me, "ops"), schema.Conflict)
+	_, err := w.gate.SignUp(t.Context(), access.Visit{}, "ops", password)
+	wantCode(t, err, schema.Conflict)
+	p.who.Names = []string{"ops"}
+	if _, err := w.trip(t, p, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.gate.FindUser("ops"); err == nil {
+		t.Error("who comes from a provider took the name that a group gives rights to")
+	}
+	if err := w.gate.Rename(me, "grace"); err != nil || strings.Join(renamed, " ") != "ada grace" {
+		t.Errorf("groups were told %q, %v", renamed, err)
+	}
 }
 
 func TestFirstAdministratorByGroup(t *testing.T) {

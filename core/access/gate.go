@@ -54,13 +54,23 @@ type Config struct {
 	Rules    Rules
 	// Providers are where people can sign in besides here.
 	Providers map[UserKind]Provider
-	// Join puts a user into those groups a provider names that exist here; may be nil.
-	Join func(ctx context.Context, user string, groups []string) error
+	// Groups name users; may be nil.
+	Groups Memberships
 	// Host returns the address people use for core.
 	Host  func() string
 	Title string // of this installation, for authenticators
 	Now   func() time.Time
 	Log   *slog.Logger
+}
+
+// Memberships are groups that have users by name.
+type Memberships interface {
+	// Join puts a user into those of the groups that there are; others are ignored.
+	Join(ctx context.Context, username string, groups []string) error
+	// Rename keeps a user in his groups under his new name.
+	Rename(ctx context.Context, was, username string) error
+	// Names reports whether a group has that name among its users.
+	Names(username string) bool
 }
 
 // How long sign-ins live.

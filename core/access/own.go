@@ -55,10 +55,24 @@ func (g *Gate) Rename(ctx context.Context, username string) error {
 	}
 	g.names.Lock()
 	defer g.names.Unlock()
-	if _, taken := g.userNamed(username); taken {
-		return schema.Errorf(schema.Conflict, "there is a user %q already", username)
+	if g.taken(username) {
+		return errTaken(username)
 	}
-	return g.change(ctx, u.ID, func(u *User) error { u.Username = username; return nil })
+	if err := g.change(ctx, u.ID, func(u *User) error { u.Username = username; return nil }); err != nil || g.cfg.Groups == nil {
+		return err
+	}
+	return g.cfg.Groups.Rename(ctx, u.Username, username)
+}
+
+// taken reports whether nobody may give himself that name: a user has it, or a
+// group names it, whose rights would come with it.
+func (g *Gate) taken(username string) bool {
+	_, taken := g.userNamed(username)
+	return taken || g.cfg.Groups != nil && g.cfg.Groups.Names(username)
+}
+
+func errTaken(username string) error {
+	return schema.Errorf(schema.Conflict, "the name %q is taken: a user has it, or a group names it", username)
 }
 
 // SetPassword gives the caller a new password, and ends his other sessions. Who

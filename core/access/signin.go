@@ -157,8 +157,8 @@ func (g *Gate) counted(from string, err error) error {
 func (g *Gate) add(ctx context.Context, u User) (User, error) {
 	g.names.Lock()
 	defer g.names.Unlock()
-	if _, taken := g.userNamed(u.Username); taken {
-		return User{}, schema.Errorf(schema.Conflict, "there is a user %q already", u.Username)
+	if g.taken(u.Username) {
+		return User{}, errTaken(u.Username)
 	}
 	u.ID, u.Created = schema.NewID(), g.cfg.Now().UnixMilli()
 	u.Updated = u.Created

@@ -44,8 +44,6 @@ type Deps struct {
 	// Maintenance is what is done to core itself.
 	Maintenance Maintenance
 
-	// CrossSite lets pages of other sites carry the cookie of a sign-in's steps.
-	CrossSite bool
 	Title     string // of this installation
 	Version   string
 	URL       string // where people reach core; may be empty
