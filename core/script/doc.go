@@ -8,7 +8,8 @@
 //
 // Concurrency: a Runner may run any number of scripts at once. Each script has one
 // goroutine that executes it and one per request it has under way; Run returns
-// when all have ended. Only an interpreter stuck inside one builtin function (a
-// regular expression that backtracks for ever, say) is left behind after a while:
-// the Runner counts these and refuses new scripts when there are too many.
+// when all have ended. Only an interpreter stuck inside one builtin is left behind after
+// a while: the Runner counts these and refuses new scripts when there are too many.
+// The prelude bounds what builtins are given, so that it takes arithmetic with huge
+// numbers, or texts compared a great many times, to get there.
 package script

@@ -59,7 +59,7 @@ func newMachine(ctx context.Context, r *Runner, req Request) (*machine, error) {
 	for name, fn := range map[string]any{
 		"call": m.call, "write": m.out.write, "setTimer": m.setTimer, "clearTimer": m.clearTimer,
 		"parseYAML": parseYAML, "writeYAML": writeYAML, "parseTOML": parseTOML, "writeTOML": writeTOML,
-		"depth": jsonDepth, "now": func() float64 { return float64(time.Now().UnixMicro()) / 1000 },
+		"depth": jsonDepth, "patience": patience.Milliseconds(), "now": func() float64 { return float64(time.Now().UnixMicro()) / 1000 },
 	} {
 		if err := native.Set(name, fn); err != nil {
 			return nil, err

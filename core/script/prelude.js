@@ -300,15 +300,72 @@
     const was = proto[name];
     hidden(proto, name, { [name](...args) { tooLarge(size(this, args)); return apply(was, this, args); } }[name]);
   };
+  // What goes through elements does not notice that the script is to end.
+  const many = 1 << 22, sorted = 1 << 18;
+  const tooMany = (n, most = many) => {
+    if (n > most) throw new RangeErr(`${n} elements are more than the ${most} that one function of an action may go through; use a loop, or work on less at a time`);
+  };
+  const sizeOf = (v) => (typeof v === "string" ? v.length : 0);
+  const lengthOf = (a) => (a == null ? 0 : Num(a.length));
   guard(Str.prototype, "repeat", (s, [n]) => `${s}`.length * Num(n));
   guard(Str.prototype, "padStart", (_, [n]) => Num(n));
   guard(Str.prototype, "padEnd", (_, [n]) => Num(n));
-  for (const n of ["fill", "join", "concat", "map", "flat", "sort", "slice"]) guard(A.prototype, n, (a) => (a == null ? 0 : Num(a.length) / (n === "join" ? 1 : 4)));
+  guard(Str.prototype, "concat", (s, args) => args.reduce((n, v) => n + sizeOf(v), `${s}`.length));
+  const hot = ["constructor", "push", "pop", "at", "keys", "entries"]; // they go through nothing
+  for (const n of getOwnPropertyNames(A.prototype)) {
+    if (typeof A.prototype[n] === "function" && !hot.includes(n)) {
+      guard(A.prototype, n, (a, args) => {
+        tooMany(lengthOf(a), (n === "sort" || n === "toSorted") && args[0] === undefined ? sorted : many);
+        if (n === "concat") tooMany(args.reduce((sum, v) => sum + (isArray(v) ? v.length : 1), lengthOf(a)));
+        return 0;
+      });
+    }
+  }
+  const join = A.prototype.join;
+  hidden(A.prototype, "join", { join(separator) {
+    const n = lengthOf(this);
+    tooMany(n);
+    let size = sizeOf(separator) * n;
+    for (let i = 0; i < n; i++) size += sizeOf(this[i]);
+    tooLarge(size);
+    return apply(join, this, [separator]);
+  } }.join);
+  hidden(A.prototype, Sym.iterator, A.prototype.values);
+  const letters = Str.prototype[Sym.iterator];
+  hidden(Str.prototype, Sym.iterator, { [Sym.iterator]() { tooMany(`${this}`.length); return apply(letters, this, []); } }[Sym.iterator]);
   const from = A.from;
   hidden(A, "from", function (list, ...rest) {
-    if (list != null && typeof list === "object" && typeof list.length === "number") tooLarge(list.length);
+    if (list != null && typeof list === "object" && typeof list.length === "number") tooMany(list.length);
     return apply(from, this, [list, ...rest]);
   });
+  for (const n of ["replace", "replaceAll"]) {
+    guard(Str.prototype, n, (s, [what, by]) => {
+      if (typeof by !== "string" || n === "replace" && typeof what === "string") return 0;
+      const text = `${s}`;
+      const each = by.length + (/\$[`'&]/.test(by) ? text.length * (by.split("$").length - 1) : 0);
+      const most = (typeof what === "string" ? text.length / (what.length || 1) : text.length) * each;
+      return most > 2 ** 30 ? most : 0; // what could be, not what is: a generous bound
+    });
+  }
+  const split = Str.prototype.split;
+  hidden(Str.prototype, "split", { split(by, most) {
+    if (by === "") tooMany(`${this}`.length);
+    return apply(split, this, [by, most]);
+  } }.split);
+
+  // A regular expression that goes back and forth without an end is given up after
+  // native.patience; that then nothing matched must not be taken for an answer.
+  for (const k of ["test", Sym.match, Sym.replace, Sym.search, Sym.split]) {
+    const was = Rx.prototype[k];
+    hidden(Rx.prototype, k, { [k](...args) {
+      const began = native.now();
+      const out = apply(was, this, args);
+      if (native.now() - began >= native.patience) {
+        throw new RangeErr(`the regular expression ${this} took longer than ${native.patience / 1000} s: write it so that it does not try the same text in many ways`);
+      }
+      return out;
+    } }[k]);
+  }
   const bounded = (name, size) => {
     const was = global[name];
     if (!was) return;
@@ -332,6 +389,26 @@
     if (native.depth(`${s}`) > 2000) throw new SyntaxErr("JSON is nested deeper than 2000 levels");
     return apply(J.parse, JSON, [s, reviver]);
   });
+
+  // JSON.stringify writes a value as often as it is referred to, and cannot be
+  // stopped: what it would write is counted first, by code that can.
+  const stringify = J.stringify;
+  J.stringify = (v, ...rest) => {
+    let values = 0, size = 0;
+    const most = 1 << 20;
+    const count = (v, level) => {
+      values++;
+      size += sizeOf(v);
+      if (values > most) tooMany(values, most);
+      if (size > maxText) tooLarge(size);
+      if (v === null || typeof v !== "object" || level > 500) return; // what is circular is told by stringify
+      const all = isArray(v) ? v : O.values(v);
+      for (let i = 0; i < all.length; i++) count(all[i], level + 1);
+    };
+    count(v, 0);
+    return apply(stringify, JSON, [v, ...rest]);
+  };
+  hidden(JSON, "stringify", { stringify(v, replacer, space) { return J.stringify(v, replacer, space); } }.stringify);
 
   // ---- formats -------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dlclark/regexp2/v2"
 	"github.com/dop251/goja"
 
 	"berth/schema"
@@ -25,8 +26,8 @@ type Caller interface {
 // Limits bound a script. The zero value is the default of each.
 //
 // Guaranteed: a script ends soon after its time is up or its context ends, unless
-// it is inside one builtin function that takes long by itself (then Run returns
-// after a grace and the work is left behind); output beyond its bound is dropped
+// it is inside one builtin function that takes long by itself, which the prelude's
+// bounds make rare (then Run returns after a grace and the work is left behind); output beyond its bound is dropped
 // with a mark; no single text or buffer made by a builtin is larger than 64 MiB.
 // Not guaranteed is the exact point at which memory use ends a script: the heap of
 // the whole process is sampled, its growth since the first script began is taken
@@ -67,6 +68,7 @@ const (
 	maxTimers    = 10_000
 	stopGrace    = 5 * time.Second // for an interpreter to notice that it is to stop
 	maxStray     = 4               // interpreters left behind before new scripts are refused
+	patience     = 3 * time.Second // for one match of a regular expression; less than stopGrace
 )
 
 // Runner runs scripts.
@@ -77,8 +79,12 @@ type Runner struct {
 	log     *slog.Logger
 }
 
-// NewRunner makes a runner.
+// NewRunner makes a runner. It bounds every match of the regular expressions that
+// backtrack, process-wide: only scripts use them.
 func NewRunner(log *slog.Logger) *Runner {
+	if regexp2.DefaultMatchTimeout != patience {
+		regexp2.DefaultMatchTimeout = patience
+	}
 	return &Runner{watch: newWatchdog(), prelude: goja.MustCompile("berth", prelude, true), log: log}
 }
 

@@ -265,6 +265,73 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// What a builtin would do for ever is refused, or given up, with a word: nothing is
+// left behind that keeps later scripts from beginning.
+func TestBuiltinsAreBounded(t *testing.T) {
+	r := runner()
+	for name, source := range map[string]string{
+		"regexp test":       `/^(?=a)(a+)+$/.test("a".repeat(40) + "b")`,
+		"regexp replace":    `("a".repeat(40) + "b").replace(/^(?=a)(a+)+$/, "")`,
+		"sparse array":      `new Array(2 ** 32 - 1).forEach(() => {})`,
+		"array-like":        `Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1)`,
+		"sparse sort":       `const a: any[] = []; a[2 ** 31] = 1; a.sort()`,
+		"sort of texts":     `new Array(1 << 20).fill("x").sort()`,
+		"spread":            `[...new Array(2 ** 32 - 1)]`,
+		"for of":            `for (const x of new Array(2 ** 32 - 1)) {}`,
+		"set":               `new Set(new Array(2 ** 32 - 1))`,
+		"letters":           `[..."x".repeat(1 << 26)]`,
+		"split":             `"x".repeat(1 << 26).split("")`,
+		"join":              `new Array(1000).fill("x".repeat(1 << 26)).join("")`,
+		"text concat":       `const s = "x".repeat(1 << 26); s.concat(s, s, s)`,
+		"replaceAll":        `"x".repeat(1 << 20).replaceAll("x", "y".repeat(1 << 20))`,
+		"replace by itself": `"x".repeat(1 << 20).replace(/x/g, "$'")`,
+		"shared JSON":       `let a: any = [1]; for (let i = 0; i < 40; i++) a = [a, a]; JSON.stringify(a)`,
+		"shared clone":      `let a: any = [1]; for (let i = 0; i < 40; i++) a = [a, a]; structuredClone(a)`,
+		"long JSON":         `JSON.stringify(new Array(1000).fill("x".repeat(1 << 26)))`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := Compile(source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			err = r.Run(t.Context(), p, Request{Caller: answers(none), Out: func(string, bool) {}, Limits: Limits{Time: time.Minute}})
+			if schema.CodeOf(err) != schema.Failed || !strings.Contains(schema.SafeText(err), "RangeError") {
+				t.Errorf("%v", err)
+			}
+			if took := time.Since(began); took > 20*time.Second || r.stray.Load() > 0 {
+				t.Errorf("it took %s, %d interpreters are left behind", took, r.stray.Load())
+			}
+		})
+	}
+}
+
+// What honest scripts do with the bounded builtins works as ever.
+func TestBoundedBuiltinsWork(t *testing.T) {
+	got, err := run(t, `
+const a = [3, 1, 2];
+console.log(a.toString(), [...a].sort().join(), a.sort((x, y) => y - x).join("-"), a.concat([4], 5).length, a.indexOf(1));
+console.log("a,b".split(","), [..."äb"].length, "x-y-z".replaceAll("-", "+"), "x1y2".replace(/\d/g, "[$&]"), "ab".concat("c", "d"));
+console.log(/(\w)(?=!)/.exec("a!")[1], "a!b!".match(/\w(?=!)/g).length, /x/.test("x"), "a1b".split(/\d/).join(), [..."a1b2".matchAll(/\d/g)].length);
+console.log(JSON.stringify({ a: [1, { b: undefined }], d: new Date(0) }), JSON.stringify([1], null, 1), JSON.stringify(undefined));
+const { x, ...rest } = { x: 1, y: 2 }; const [first, ...more] = a;
+console.log(rest, first, more, Math.max(...a), Array.from("abc"), Array.from({ length: 2 }, (_, i) => i), new Map([[1, 2]]).get(1));
+try { const c: any = {}; c.c = c; JSON.stringify(c); } catch (e) { console.log(e.name); }
+`, Request{Caller: answers(none)})
+	want := `3,1,2 1,2,3 3-2-1 5 2
+[ "a", "b" ] 2 x+y+z x[1]y[2] abcd
+a 2 true a,b 2
+{"a":[1,{}],"d":"1970-01-01T00:00:00.000Z"} [
+ 1
+] undefined
+{ y: 2 } 3 [ 2, 1 ] 3 [ "a", "b", "c" ] [ 0, 1 ] 2
+TypeError
+`
+	if err != nil || got != want {
+		t.Errorf("%v\n%s", err, cmp.Diff(want, got))
+	}
+}
+
 func TestCallsAreBounded(t *testing.T) {
 	var mu sync.Mutex
 	now, most := 0, 0
