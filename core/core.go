@@ -106,6 +106,7 @@ type core struct {
 	buildState *store.Bucket[schema.BuildState]
 	accounts   *store.Bucket[storedAccount]
 	tags       tags
+	execution  *execution.Deps
 	engine     *run.Engine
 	monitor    *monitor.Monitor
 	alerts     *alert.Alerts
@@ -224,9 +225,10 @@ func (c *core) openEngine(ctx context.Context) error {
 		return err
 	}
 	c.monitor = monitor.New(c.changes.announce)
+	c.execution = &execution.Deps{Stacks: stacks{c}, Singles: c, Resources: c, Repos: c, Builds: builds{c}, Fleet: builds{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Updates: updates{c}, Scripts: scripts{c}, Runner: script.NewRunner(c.cfg.Log), Syncs: c.syncs, Hosts: hosts{c}}
 	c.engine = run.New(run.Config{
 		Conn: c.conn, States: states, Meta: meta, Leases: leases, Log: c.cfg.Log,
-		Actions: actions(&execution.Deps{Stacks: stacks{c}, Singles: c, Resources: c, Repos: c, Builds: builds{c}, Fleet: builds{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Updates: updates{c}, Scripts: scripts{c}, Runner: script.NewRunner(c.cfg.Log), Syncs: c.syncs, Hosts: hosts{c}}),
+		Actions: actions(c.execution),
 		Resolve: c.resolve, Online: c.online,
 	})
 	return nil

@@ -129,6 +129,7 @@ type Run struct {
 	Parent   string          `json:"parent,omitempty"`
 	Root     string          `json:"root,omitempty"`  // topmost ancestor
 	Stage    string          `json:"stage,omitempty"` // stage of the parent that started it
+	After    []string        `json:"after,omitempty"` // runs that end before it begins
 	Actor    Actor           `json:"actor"`
 	Cause    Cause           `json:"cause"`
 	Params   json.RawMessage `json:"params,omitempty"`

@@ -16,13 +16,16 @@ import (
 
 // Deps is what the requests need from the program around them.
 type Deps struct {
-	Gate       *access.Gate
-	Peers      access.Peers
-	Kinds      *resource.Registry
-	Views      Views
-	Builds     BuildViews // may be nil
-	Singles    Singles    // may be nil
-	Engine     Engine
+	Gate    *access.Gate
+	Peers   access.Peers
+	Kinds   *resource.Registry
+	Views   Views
+	Builds  BuildViews // may be nil
+	Singles Singles    // may be nil
+	Engine  Engine
+	// Order splits the targets of a batch into those that are done at once and those
+	// that are done when these have ended; nil does all at once.
+	Order      func(ctx context.Context, targets []schema.Target) (first, last []schema.Target, err error)
 	Approvals  Approvals
 	Output     Output
 	Deliveries Deliveries

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -81,6 +82,44 @@ func TestBatch(t *testing.T) {
 	}
 	if list := ok[[]any](w, "/execute/BatchDeployStack", `{"pattern":"nothing"}`); len(list) != 0 {
 		t.Errorf("nothing matches: %v", list)
+	}
+}
+
+// What contains Berth itself is begun when all others of a batch have ended.
+func TestBatchOrder(t *testing.T) {
+	w := newWorld(t)
+	w.fixture()
+	ok[any](w, "/write/ApplyResources", `{"files":[{"name":"b.toml","text":"[[procedure]]\nname='berth'\n[[procedure]]\nname='zebra'\n"}]}`)
+	w.deps.Order = func(_ context.Context, targets []schema.Target) (first, last []schema.Target, err error) {
+		for _, t := range targets {
+			if t.Name == "berth" {
+				last = append(last, t)
+			} else {
+				first = append(first, t)
+			}
+		}
+		return first, last, nil
+	}
+	w.server.Config.Handler = api.New(w.deps)
+	list := ok[[]struct {
+		Status string
+		Data   update
+	}](w, "/execute/BatchRunProcedure", `{"pattern":"*"}`)
+	if len(list) != 3 {
+		t.Fatalf("%+v", list)
+	}
+	get := func(i int) schema.Run { return ok[schema.Run](w, "/read/GetRun", `{"id":"`+list[i].Data.ID.OID+`"}`) }
+	if r := get(2); r.Target.Name != "berth" || len(r.After) != 2 || r.Started != 0 {
+		t.Errorf("the last is %s after %v, started %d", r.Target.Name, r.After, r.Started)
+	}
+	close(w.release)
+	for i := range list {
+		w.finished(list[i].Data.ID.OID)
+	}
+	for i := range 2 {
+		if r, last := get(i), get(2); last.Started < r.Ended || last.State != schema.StateSucceeded || len(r.After) > 0 {
+			t.Errorf("%s ended at %d, %s (%s) began at %d", r.Target.Name, r.Ended, last.Target.Name, last.State, last.Started)
+		}
 	}
 }
 

@@ -113,15 +113,15 @@ func (a *API) start(ctx context.Context, act run.Action, raw json.RawMessage) (*
 	return a.startOn(ctx, act.Name, t, params)
 }
 
-// startOn starts an action on a target for the caller. The run outlives the
-// request.
-func (a *API) startOn(ctx context.Context, action string, t schema.Target, params json.RawMessage) (*schema.Run, error) {
+// startOn starts an action on a target for the caller, to begin when some runs have
+// ended. The run outlives the request.
+func (a *API) startOn(ctx context.Context, action string, t schema.Target, params json.RawMessage, after ...string) (*schema.Run, error) {
 	if err := access.Permit(ctx, access.CanExec, t); err != nil {
 		return nil, err
 	}
 	c, _ := access.CallerOf(ctx)
 	return a.deps.Engine.Start(context.WithoutCancel(ctx), run.StartReq{
-		Action: action, Target: t, Params: params, Actor: c.Actor, Cause: schema.Cause{Kind: c.Via}, Parent: c.Run, Root: c.Root,
+		Action: action, Target: t, Params: params, Actor: c.Actor, Cause: schema.Cause{Kind: c.Via}, Parent: c.Run, Root: c.Root, After: after,
 	})
 }
 
@@ -192,16 +192,47 @@ func (a *API) batchRow(act, single run.Action) Row {
 			return nil, err
 		}
 		targets, err := k.Match(p.Pattern, tags)
-		out := []batchItem{}
-		for _, t := range targets {
-			r, err := a.startOn(ctx, single.Name, t, config(single.Param, t.ID))
-			if err != nil {
-				texts := trail(err)
-				out = append(out, batchItem{"Err", batchProblem{t.Name, problem{Error: texts[0], Trace: texts[1:], Code: schema.CodeOf(err)}}})
-				continue
-			}
-			out = append(out, batchItem{"Ok", updateOf(r)})
+		if err != nil {
+			return nil, err
 		}
-		return out, err
+		first, last, err := a.order(ctx, targets)
+		if err != nil {
+			return nil, err
+		}
+		b, out := batch{a: a, single: single}, []batchItem{}
+		for _, t := range first {
+			out = append(out, b.start(ctx, t))
+		}
+		b.after = b.started
+		for _, t := range last {
+			out = append(out, b.start(ctx, t))
+		}
+		return out, nil
 	})
+}
+
+// order puts last what contains Berth itself.
+func (a *API) order(ctx context.Context, targets []schema.Target) (first, last []schema.Target, err error) {
+	if a.deps.Order == nil {
+		return targets, nil, nil
+	}
+	return a.deps.Order(ctx, targets)
+}
+
+// batch starts one action on many targets.
+type batch struct {
+	a       *API
+	single  run.Action
+	started []string // runs
+	after   []string // runs that those to come wait for
+}
+
+func (b *batch) start(ctx context.Context, t schema.Target) batchItem {
+	r, err := b.a.startOn(ctx, b.single.Name, t, config(b.single.Param, t.ID), b.after...)
+	if err != nil {
+		texts := trail(err)
+		return batchItem{"Err", batchProblem{t.Name, problem{Error: texts[0], Trace: texts[1:], Code: schema.CodeOf(err)}}}
+	}
+	b.started = append(b.started, r.ID)
+	return batchItem{"Ok", updateOf(r)}
 }

@@ -140,6 +140,7 @@ func (w *world) actions() []run.Action {
 		{Name: "RunProcedure", Kind: "procedure", Param: "procedure", Doc: "Run a procedure.", Params: struct {
 			Procedure string `json:"procedure"`
 		}{}, Body: slow},
+		{Name: "BatchRunProcedure", Doc: "Run procedures.", Params: batch{}, Body: quick},
 		{Name: "CancelProcedure", Kind: "procedure", Param: "procedure", Doc: "Cancel.", Body: quick},
 		{Name: "Sleep", Doc: "Wait.", Params: struct {
 			Duration int64 `json:"duration_ms"`

@@ -44,6 +44,20 @@ func (d *Deps) lastOnes(ctx context.Context, targets []schema.Target) ([]placed,
 	return slices.Concat(first, last), nil
 }
 
+// Order splits targets into those that are done at once, and those that are done
+// when all of these have ended, because they contain Berth itself.
+func (d *Deps) Order(ctx context.Context, targets []schema.Target) (first, last []schema.Target, err error) {
+	list, err := d.lastOnes(ctx, targets)
+	for _, t := range list {
+		if t.Last == "" {
+			first = append(first, t.Target)
+		} else {
+			last = append(last, t.Target)
+		}
+	}
+	return first, last, err
+}
+
 // noteLast returns the targets that are done after all others, which stand at the
 // end, and records why.
 func noteLast(ctx context.Context, r *run.Run, targets []placed) ([]placed, error) {

@@ -54,4 +54,6 @@ type StartReq struct {
 	Parent string
 	Root   string
 	Stage  string
+	// After are runs that are to end before this one begins, however they end.
+	After []string
 }

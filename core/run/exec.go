@@ -85,6 +85,9 @@ func (e *Engine) body(r *Run) (out Outcome, err error) {
 	if err := e.takeTurn(r); err != nil {
 		return Outcome{}, err
 	}
+	if err := e.awaitOthers(r); err != nil {
+		return Outcome{}, err
+	}
 	_, err = r.update(r.ctx, func(rec *schema.Run) *schema.Event {
 		if rec.Started != 0 || rec.Ending != nil {
 			return nil

@@ -67,6 +67,36 @@ func (e *Engine) takeTurn(r *Run) error {
 	return context.Cause(r.ctx)
 }
 
+// awaitOthers waits for the runs that r is to come after. Those that are not known
+// any more have ended.
+func (e *Engine) awaitOthers(r *Run) error {
+	for _, id := range r.Record().After {
+		e.mu.Lock()
+		other := e.table.live[id]
+		e.mu.Unlock()
+		if other == nil {
+			continue
+		}
+		first := other.Record()
+		note := fmt.Sprintf("waiting for run #%d (%s), which is to end before", first.Number, first.Target.Name)
+		_, err := r.update(r.ctx, func(rec *schema.Run) *schema.Event {
+			if rec.Ending != nil {
+				return nil
+			}
+			return &schema.Event{Type: schema.RunNoted, State: schema.StateWaiting, Note: note}
+		})
+		if err != nil && r.ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-other.done:
+		case <-r.ctx.Done():
+			return context.Cause(r.ctx)
+		}
+	}
+	return context.Cause(r.ctx)
+}
+
 // stuck says of a run that has the turn that nobody works on it, because its server
 // went away, and what frees the turn; "" else.
 func (e *Engine) stuck(rec *schema.Run) string {
