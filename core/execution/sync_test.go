@@ -71,6 +71,45 @@ func TestMonorepoDeploysExactlyWhatChanged(t *testing.T) {
 	}
 }
 
+// A plan of thousands of updates with long settings is recorded and carried out,
+// also when core stops in the middle, and what is kept says what was left out.
+func TestHugePlan(t *testing.T) {
+	s := newStage(t)
+	repo := s.Forge.Repo("a/b")
+	const many = 1500
+	text := func(round int) string {
+		var b strings.Builder
+		for i := range many {
+			fmt.Fprintf(&b, "[[repo]]\nname = \"repo-%04d\"\ndescription = \"%d %s\"\n[repo.config]\nrepo = \"a/r%d\"\nbranch = \"%s\"\n", i, round, strings.Repeat(fmt.Sprint(i*7919), 40), round, strings.Repeat(fmt.Sprint("b", round, i), 40))
+		}
+		return b.String()
+	}
+	repo.Commit(map[string]string{"r.toml": text(1)}, "all")
+	target := s.Sync("huge", "a/b", nil)
+	s.good(s.run("huge", nil, schema.Cause{}))
+	repo.Commit(map[string]string{"r.toml": text(2)}, "each is changed")
+	if _, err := s.Refresh(t.Context(), "huge"); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := s.Config.States.Get(target.ID)
+	s.Must(err)
+	if n := len(kept.Value.Plan.Issues); n == 0 || !strings.Contains(kept.Value.Plan.Issues[0].Text, "left out here are") {
+		t.Errorf("the state says %+v", kept.Value.Plan.Issues)
+	}
+	id := s.begin("huge", nil, schema.Cause{})
+	s.stop()
+	s.start()
+	r := s.good(s.wait(id))
+	if r.Decision.Reason != "1500 update" {
+		t.Errorf("decision %+v", r.Decision.Reason)
+	}
+	plan, err := s.Plan(t.Context(), "huge", coresync.Request{})
+	s.Must(err)
+	if !plan.Empty() || len(plan.Changes) != many {
+		t.Errorf("afterwards: %s of %d", plan.Counts(), len(plan.Changes))
+	}
+}
+
 // Row 12: one push with resources and compose files is one run, in order.
 func TestRow12OnePushIsOneRun(t *testing.T) {
 	s := newStage(t)

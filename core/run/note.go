@@ -32,7 +32,11 @@ func (r *Run) Note(ctx context.Context, n Note) error {
 func Plan[T any](ctx context.Context, r *Run, decide func(context.Context) (T, error)) (T, error) {
 	var plan T
 	if have := r.Record().Plan; have != nil {
-		if err := json.Unmarshal(have, &plan); err != nil {
+		value, err := unpackPlan(have)
+		if err == nil {
+			err = json.Unmarshal(value, &plan)
+		}
+		if err != nil {
 			return plan, fmt.Errorf("decode the plan of run %s: %w", r.id, err)
 		}
 		return plan, nil
@@ -44,6 +48,9 @@ func Plan[T any](ctx context.Context, r *Run, decide func(context.Context) (T, e
 	value, err := json.Marshal(plan)
 	if err != nil {
 		return plan, fmt.Errorf("encode the plan of run %s: %w", r.id, err)
+	}
+	if value, err = packPlan(value); err != nil {
+		return plan, err
 	}
 	return plan, r.append(ctx, schema.Event{Type: schema.RunPlanned, Value: value})
 }

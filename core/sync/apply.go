@@ -11,7 +11,7 @@ import (
 // is recorded. Not_found when the sync is not there.
 func (s *Syncer) Decide(ctx context.Context, id string, q Request) (schema.SyncPlan, error) {
 	p, err := s.Plan(ctx, id, q)
-	return slim(p), err
+	return fit(slim(p), recordSize), err
 }
 
 // Work is what is left to do of a recorded plan.

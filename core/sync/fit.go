@@ -3,6 +3,7 @@ package sync
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"berth/schema"
 )
@@ -13,29 +14,34 @@ const (
 	recordSize = 3 << 20   // with a run
 )
 
-// fit leaves out of a plan that is too large to be stored what is only for show,
-// the most dispensable first, until it fits, and says in a warning what that was.
-// What is to be done stays; the whole plan is made again whenever somebody looks.
+// fit leaves out of a slim plan that is too large to be stored what is only for
+// show, the most dispensable first, until it fits, and says in a warning what that
+// was. What is to be done stays, and its order; the whole plan is made again
+// whenever somebody asks for one.
 func fit(p schema.SyncPlan, most int) schema.SyncPlan {
-	var cut string
-	for _, leave := range []func(*schema.SyncPlan) string{
-		func(*schema.SyncPlan) string { return "" }, clipFields, dropSame, dropFiles, dropFields, dropReasons,
-	} {
-		if what := leave(&p); what != "" {
-			if cut != "" {
-				cut += ", "
-			}
-			cut += what
-		}
-		if b, err := json.Marshal(p); err != nil || len(b) <= most {
+	var cut []string
+	for _, leave := range []func(*schema.SyncPlan) string{clipFields, dropSame, dropFiles, dropFields, dropReasons} {
+		if sizeOf(p) <= most {
 			break
 		}
+		if what := leave(&p); what != "" {
+			cut = append(cut, what)
+		}
 	}
-	if cut != "" {
+	if len(cut) > 0 {
 		p.Issues = append(p.Issues[:len(p.Issues):len(p.Issues)], schema.SyncIssue{Warning: true, Text: fmt.Sprintf(
-			"the plan is too large to be kept whole: left out here are %s; a plan made now (`berth plan`) shows them", cut)})
+			"the plan is too large to be kept whole: left out here are %s; a plan that is made now shows them", strings.Join(cut, ", "))})
 	}
 	return p
+}
+
+// sizeOf is how many bytes a plan takes.
+func sizeOf(p schema.SyncPlan) int {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return 0 // plain data; who stores it says so
+	}
+	return len(b)
 }
 
 // clipFields keeps of each setting only how it begins.
@@ -43,7 +49,7 @@ func clipFields(p *schema.SyncPlan) string {
 	const most = 60
 	clip := func(s string) string {
 		if len(s) > most {
-			return s[:most] + "…"
+			return strings.ToValidUTF8(s[:most], "") + "…"
 		}
 		return s
 	}
@@ -58,23 +64,22 @@ func clipFields(p *schema.SyncPlan) string {
 
 // dropSame leaves out what stays as it is.
 func dropSame(p *schema.SyncPlan) string {
-	var changes []schema.SyncChange
+	changes, deploys := []schema.SyncChange{}, []schema.SyncDeploy{}
 	for _, c := range p.Changes {
 		if c.Pending() || c.Op == "keep" {
 			changes = append(changes, c)
 		}
 	}
-	var deploys []schema.SyncDeploy
 	for _, d := range p.Deploys {
 		if d.What != "unchanged" {
 			deploys = append(deploys, d)
 		}
 	}
 	n := len(p.Changes) + len(p.Deploys) - len(changes) - len(deploys)
+	p.Changes, p.Deploys = changes, deploys
 	if n == 0 {
 		return ""
 	}
-	p.Changes, p.Deploys = append([]schema.SyncChange{}, changes...), append([]schema.SyncDeploy{}, deploys...)
 	return fmt.Sprintf("%d that stay as they are", n)
 }
 
@@ -108,16 +113,15 @@ func dropReasons(p *schema.SyncPlan) string {
 	return "reasons"
 }
 
-// few bounds a plan that is too large for its state even without all that: what a
-// look would find is then only told in part.
+// few bounds a plan for the state of a sync that is too large even so: what a look
+// has found is then told only in part.
 func few(p schema.SyncPlan, most int) schema.SyncPlan {
-	const bytesEach = 300
-	if b, err := json.Marshal(p); err != nil || len(b) <= most {
-		return p
+	total := len(p.Changes) + len(p.Deploys)
+	for sizeOf(p) > most && len(p.Changes)+len(p.Deploys) > 0 {
+		p.Changes, p.Deploys = p.Changes[:len(p.Changes)/2], p.Deploys[:len(p.Deploys)/2]
 	}
-	n := most / bytesEach / 2
-	left := max(len(p.Changes)-n, 0) + max(len(p.Deploys)-n, 0)
-	p.Changes, p.Deploys = p.Changes[:min(n, len(p.Changes))], p.Deploys[:min(n, len(p.Deploys))]
-	p.Issues = append(p.Issues[:len(p.Issues):len(p.Issues)], schema.SyncIssue{Warning: true, Text: fmt.Sprintf("and %d more changes and deploys", left)})
+	if left := total - len(p.Changes) - len(p.Deploys); left > 0 {
+		p.Issues = append(p.Issues[:len(p.Issues):len(p.Issues)], schema.SyncIssue{Warning: true, Text: fmt.Sprintf("%d more changes and deploys are left out", left)})
+	}
 	return p
 }

@@ -109,7 +109,7 @@ func declared(p schema.SyncPlan, before []string) []string {
 // keep stores what a look has found, and tells people when what is pending changed.
 func (s *Syncer) keep(ctx context.Context, r schema.Resource[schema.SyncConfig], p Planned) (schema.SyncState, error) {
 	was, _ := s.state(r.ID)
-	now := schema.SyncState{Plan: slim(p.SyncPlan), CheckedAt: p.At, Last: was.Last, Alert: was.Alert, Digest: pendingDigest(p.SyncPlan), Status: statusOf(r.Config, p.SyncPlan)}
+	now := schema.SyncState{Plan: few(fit(slim(p.SyncPlan), stateSize), stateSize), CheckedAt: p.At, Last: was.Last, Alert: was.Alert, Digest: pendingDigest(p.SyncPlan), Status: statusOf(r.Config, p.SyncPlan)}
 	now.Declared = declared(p.SyncPlan, was.Declared)
 	if err := s.tell(ctx, r, &now, was.Digest); err != nil {
 		s.cfg.Log.Warn("tell of a pending sync", "sync", r.Name, "err", err) // the next look tells again
