@@ -29,6 +29,7 @@ const (
 	BucketVariables = "VARIABLES"  // values sealed
 	BucketAccounts  = "ACCOUNTS"   // git and registry accounts, tokens sealed
 	BucketTags      = "TAGS"       // owner and color of tags
+	BucketEdits     = "EDITS"      // changes of what is declared, newest kept
 	BucketUsers     = "USERS"      //
 	BucketKeys      = "KEYS"       // API keys
 	BucketSessions  = "SESSIONS"   //

@@ -1,8 +1,10 @@
 package core
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"berth/bus"
 	"berth/bus/bustest"
@@ -184,6 +186,10 @@ func TestListsAreFilteredSortedAndCut(t *testing.T) {
 		name, params, _ := strings.Cut(r, " ")
 		d.must("write", name, params, nil)
 	}
+	bustest.Eventually(t, 20*time.Second, "the schedule has a next time", func() bool {
+		_, body := d.call("read", "ListProcedures", `{"query":{"names":["nightly"]}}`)
+		return !strings.Contains(body, `"next_scheduled_run":null`)
+	})
 	order := func(x, y string) string { return `"name":"` + x + `"` + "|" + `"name":"` + y + `"` }
 	for _, c := range []struct{ request, params, order string }{
 		{"ListServers", `{"sort_by":"Region"}`, order("brook", "atlas")},
@@ -227,5 +233,71 @@ func TestListsAreFilteredSortedAndCut(t *testing.T) {
 		step{"read/GetProceduresSummary", `{}`, 200, `"total":2,"unknown":2`, ""},
 		step{"write/UpdateResourceMeta", `{"target":{"type":"Procedure","id":"never"},"template":true}`, 200, `{}`, ""},
 		step{"read/GetProceduresSummary", `{}`, 200, `"total":2,"unknown":1`, ""},
+	)
+}
+
+// updates lists what ListUpdates answers to a filter.
+func (d *desk) updates(query string) (list []struct {
+	ID        string `json:"id"`
+	Operation string `json:"operation"`
+	Username  string `json:"username"`
+	Target    struct {
+		Type string `json:"type"`
+		ID   string `json:"id"`
+	} `json:"target"`
+}) {
+	d.t.Helper()
+	var page struct {
+		Updates json.RawMessage `json:"updates"`
+	}
+	d.must("read", "ListUpdates", `{"query":`+query+`}`, &page)
+	if err := json.Unmarshal(page.Updates, &list); err != nil {
+		d.t.Fatal(err)
+	}
+	return list
+}
+
+func TestChangesAreUpdates(t *testing.T) {
+	d := newDesk(t)
+	d.must("write", "CreateStack", `{"name":"web","config":{"file_contents":"services: {}","webhook_secret":"hush hush"}}`, nil)
+	d.must("write", "UpdateStack", `{"id":"web","config":{"branch":"next"}}`, nil)
+	d.must("write", "UpdateStack", `{"id":"web","config":{"branch":"next"}}`, nil) // changes nothing
+	var renamed struct {
+		ID struct {
+			OID string `json:"$oid"`
+		} `json:"_id"`
+	}
+	d.must("write", "RenameStack", `{"id":"web","name":"site"}`, &renamed)
+	d.must("write", "CopyStack", `{"id":"site","name":"twin"}`, nil)
+	d.must("write", "CreateVariable", `{"name":"TOKEN","value":"tell nobody","is_secret":true}`, nil)
+	d.must("write", "UpdateVariableValue", `{"name":"TOKEN","value":"tell no one"}`, nil)
+	d.must("write", "CreateImageRegistryAccount", `{"account":{"domain":"ghcr.io","username":"ada"}}`, nil)
+	d.must("write", "DeleteStack", `{"id":"site"}`, nil)
+	d.call("write", "CreateStack", `{"name":"twin"}`) // refused
+	var have []string
+	for _, u := range d.updates(`{}`) {
+		have = append(have, u.Operation)
+		if u.Username != "mira" {
+			t.Errorf("%s is by %q", u.Operation, u.Username)
+		}
+	}
+	want := "DeleteStack CreateDockerRegistryAccount UpdateVariableValue CreateVariable CreateStack RenameStack UpdateStack CreateStack"
+	if got := strings.Join(have, " "); got != want {
+		t.Errorf("the updates are %s,\nwant %s", got, want)
+	}
+	changed := d.updates(`{"target.type":"Stack","operation":"UpdateStack"}`)
+	if len(changed) != 1 {
+		t.Fatalf("of UpdateStack there are %d", len(changed))
+	}
+	d.steps(
+		step{"read/GetUpdate", `{"id":"` + changed[0].ID + `"}`, 200, `"prev_toml":"[[stack]] & "current_toml":"[[stack]] & branch = \"next\" & "status":"Complete"`, "hush"},
+		step{"read/GetUpdate", `{"id":"` + renamed.ID.OID + `"}`, 200, `"operation":"RenameStack" & web → site`, ""},
+		step{"read/GetUpdate", `{"id":"` + d.updates(`{"operation":"DeleteStack"}`)[0].ID + `"}`, 200, `"stage":"Deleted Toml"`, "hush"},
+		step{"read/GetUpdate", `{"id":"` + d.updates(`{"operation":"CreateVariable"}`)[0].ID + `"}`, 200, `"type":"System"`, "tell"},
+		step{"read/GetUpdate", `{"id":"` + d.updates(`{"operation":"UpdateVariableValue"}`)[0].ID + `"}`, 200, `a secret changed`, "tell"},
+		step{"read/GetUpdate", `{"id":"0123456789abcdef01234567"}`, 404, "no", ""},
+		step{"read/GetUpdate", `{"id":"no/key *"}`, 404, "no", ""},
+		step{"read/ListUpdates", `{"query":{"$or":[{"operation":"RenameStack"},{"operation":{"$in":["UpdateStack"]}}],"success":{"$ne":false},"start_ts":{"$gt":0}}}`, 200, "RenameStack & UpdateStack", "CreateStack"},
+		step{"read/ListUpdates", `{"page":4611686018427387904}`, 200, `{"updates":[],"next_page":null}`, ""},
 	)
 }

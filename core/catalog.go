@@ -42,35 +42,32 @@ func (g catalog) List(ctx context.Context, kind string) ([]ui.Resource, error) {
 }
 
 // Create makes a resource with default settings.
-func (g catalog) Create(ctx context.Context, _ schema.Actor, kind, name string) (string, error) {
-	return g.named(kind, func(k resource.Any) (json.RawMessage, error) { return k.Create(ctx, name, nil) })
+func (g catalog) Create(ctx context.Context, by schema.Actor, kind, name string) (string, error) {
+	return g.named(ctx, by, "Create", kind, "", func(k resource.Any) (json.RawMessage, error) { return k.Create(ctx, name, nil) })
 }
 
 // Copy makes a resource with the settings of another.
-func (g catalog) Copy(ctx context.Context, _ schema.Actor, kind, name, to string) (string, error) {
-	return g.named(kind, func(k resource.Any) (json.RawMessage, error) { return k.Copy(ctx, name, to) })
+func (g catalog) Copy(ctx context.Context, by schema.Actor, kind, name, to string) (string, error) {
+	return g.named(ctx, by, "Copy", kind, name, func(k resource.Any) (json.RawMessage, error) { return k.Copy(ctx, name, to) })
 }
 
 // Rename gives a resource another name.
-func (g catalog) Rename(ctx context.Context, _ schema.Actor, kind, name, to string) (string, error) {
-	return g.named(kind, func(k resource.Any) (json.RawMessage, error) { return k.Rename(ctx, name, to) })
+func (g catalog) Rename(ctx context.Context, by schema.Actor, kind, name, to string) (string, error) {
+	return g.named(ctx, by, "Rename", kind, name, func(k resource.Any) (json.RawMessage, error) { return k.Rename(ctx, name, to) })
 }
 
 // Describe sets what is not a setting.
-func (g catalog) Describe(ctx context.Context, _ schema.Actor, kind, name string, d ui.Description) error {
-	_, err := g.named(kind, func(k resource.Any) (json.RawMessage, error) {
+func (g catalog) Describe(ctx context.Context, by schema.Actor, kind, name string, d ui.Description) error {
+	_, err := g.named(ctx, by, "Update", kind, name, func(k resource.Any) (json.RawMessage, error) {
 		return k.Describe(ctx, name, resource.Meta{Description: &d.Text, Template: &d.Template, Tags: &d.Tags})
 	})
 	return err
 }
 
-// named does something to a kind and returns the name of what came of it.
-func (g catalog) named(kind string, do func(resource.Any) (json.RawMessage, error)) (string, error) {
-	k, err := g.c.registry.Kind(kind)
-	if err != nil {
-		return "", err
-	}
-	raw, err := do(k)
+// named does something to a kind, as a recorded change, and returns the name of what
+// came of it.
+func (g catalog) named(ctx context.Context, by schema.Actor, verb, kind, key string, do func(resource.Any) (json.RawMessage, error)) (string, error) {
+	raw, err := g.c.api.Tracked(ctx, by, verb, kind, key, do)
 	if err != nil {
 		return "", err
 	}

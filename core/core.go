@@ -107,6 +107,7 @@ type core struct {
 	accounts   *store.Bucket[storedAccount]
 	tags       tags
 	execution  *execution.Deps
+	edits      edits
 	engine     *run.Engine
 	monitor    *monitor.Monitor
 	alerts     *alert.Alerts
@@ -192,7 +193,7 @@ func (c *core) open(ctx context.Context) error {
 	if c.buildState, err = store.Open[schema.BuildState](ctx, c.conn, bus.BucketBuilds, store.Options{History: 1, Log: c.cfg.Log}); err != nil {
 		return err
 	}
-	if err := errors.Join(c.openAlerts(ctx), c.openUpdates(ctx), c.openAccounts(ctx), c.openTags(ctx)); err != nil {
+	if err := errors.Join(c.openAlerts(ctx), c.openUpdates(ctx), c.openAccounts(ctx), c.openTags(ctx), c.openEdits(ctx)); err != nil {
 		return err
 	}
 	if err := c.openSyncs(ctx); err != nil {

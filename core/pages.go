@@ -22,7 +22,7 @@ import (
 // apiDeps is what the requests see of core.
 func (c *core) apiDeps() api.Deps {
 	return api.Deps{
-		Gate: c.gate, Peers: c.peers, Kinds: c.registry, Views: c, Accounts: accounts{c}, Tags: c.tags, Builds: c, Singles: c, Engine: c.engine, Order: c.execution.Order, Approvals: c.engine, Output: c.conn,
+		Gate: c.gate, Peers: c.peers, Kinds: c.registry, Views: c, Accounts: accounts{c}, Tags: c.tags, Edits: c.edits, Builds: c, Singles: c, Engine: c.engine, Order: c.execution.Order, Approvals: c.engine, Output: c.conn,
 		Deliveries: deliveries{c.journal, c.webhooks}, Fleet: fleet{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Updates: updates{c}, Schedules: c.schedules, Syncs: c.syncs, CheckPlan: c.syncs.CheckPlan, Tail: c.tail,
 		Ask: func(ctx context.Context, server, question string, req any) (json.RawMessage, error) {
 			return bus.Ask(ctx, c.conn, server, schema.Query[any, json.RawMessage]{Name: question}, req)
@@ -278,25 +278,18 @@ func planView(plan resource.Plan) ui.Plan {
 }
 
 // Save sets settings of a resource. A variable that does not exist is made.
-func (p pages) Save(ctx context.Context, _ schema.Actor, kind, name string, patch json.RawMessage) error {
-	k, err := p.registry.Kind(kind)
-	if err != nil {
-		return err
-	}
-	_, err = k.Update(ctx, name, patch)
+func (p pages) Save(ctx context.Context, by schema.Actor, kind, name string, patch json.RawMessage) error {
+	_, err := p.api.Tracked(ctx, by, "Update", kind, name, func(k resource.Any) (json.RawMessage, error) { return k.Update(ctx, name, patch) })
 	if kind == "variable" && schema.CodeOf(err) == schema.NotFound {
-		_, err = k.Create(ctx, name, patch)
+		_, err = p.api.Tracked(ctx, by, "Create", kind, "", func(k resource.Any) (json.RawMessage, error) { return k.Create(ctx, name, patch) })
 	}
 	return err
 }
 
 // Delete removes a resource.
-func (p pages) Delete(ctx context.Context, _ schema.Actor, kind, name string) error {
-	k, err := p.registry.Kind(kind)
-	if err != nil {
-		return err
-	}
-	return k.Delete(ctx, name)
+func (p pages) Delete(ctx context.Context, by schema.Actor, kind, name string) error {
+	_, err := p.api.Tracked(ctx, by, "Delete", kind, name, func(k resource.Any) (json.RawMessage, error) { return nil, k.Delete(ctx, name) })
+	return err
 }
 
 // Join makes an invitation to a server.

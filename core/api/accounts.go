@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"berth/core/access"
 	"berth/core/resource"
@@ -196,16 +197,29 @@ func (k accountKind[T]) save(ctx context.Context, x Account, p accountPatch, ver
 	case x.Username == "":
 		return none, schema.Errorf(schema.Invalid, "account: username is empty")
 	}
+	began := k.a.deps.Now()
 	saved, err := k.a.deps.Accounts.Save(ctx, k.sort, x, p.Token)
+	if err == nil {
+		k.note(ctx, verb, saved, began)
+	}
 	return k.show(saved), err
 }
 
 func (k accountKind[T]) remove(ctx context.Context, p accountID) (T, error) {
 	x, err := k.find(p.ID)
-	if err == nil {
-		err = k.a.deps.Accounts.Remove(ctx, k.sort, p.ID)
+	if err != nil {
+		return k.show(x), err
+	}
+	began := k.a.deps.Now()
+	if err = k.a.deps.Accounts.Remove(ctx, k.sort, p.ID); err == nil {
+		k.note(ctx, "Delete", x, began)
 	}
 	return k.show(x), err
+}
+
+// note records a change under Komodo's name, which is the old one.
+func (k accountKind[T]) note(ctx context.Context, verb string, x Account, began time.Time) {
+	k.a.done(ctx, verb+cmp.Or(k.old, k.name), schema.Target{}, began, x.Username+" at "+x.Domain)
 }
 
 // providerUser is an account of a provider, without its token.

@@ -34,6 +34,7 @@ type Deps struct {
 	Alerts     Alerts
 	Accounts   Accounts // may be nil
 	Tags       Tags     // may be nil
+	Edits      Edits    // may be nil
 	Updates    Updates
 	Schedules  Schedules
 	// Tail yields the output of all runs as it comes, with its sequence numbers.

@@ -99,7 +99,7 @@ func (a *API) createNetwork(ctx context.Context, p newNetwork) (Update, error) {
 	if _, err := ask(ctx, a, t, schema.NetworkCreate, schema.NamedReq{Name: p.Name}, "create a network"); err != nil {
 		return Update{}, err
 	}
-	return a.done(ctx, "CreateNetwork", t, began), nil
+	return a.done(ctx, "CreateNetwork", t, began, "network "+p.Name), nil
 }
 
 func engineRow[T any](a *API, name, kind string, of func(schema.EngineListResp) []T) Row {

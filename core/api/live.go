@@ -67,7 +67,7 @@ func (a *API) liveUpdates(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	// What changes from before the answer to the login on is told.
-	changes, late := feed(ctx, a.deps.Engine.Watch(ctx), liveBacklog)
+	changes, late := feed(ctx, a.news(ctx), liveBacklog)
 	if !l.login(ctx) {
 		return
 	}
@@ -176,6 +176,11 @@ func (l *live) look(ctx context.Context, id string) error {
 		return err
 	}
 	r, err := l.a.deps.Engine.Get(ctx, id)
+	if err != nil { // no run: a change of what is declared
+		if e, err := l.a.edit(access.WithCaller(ctx, who), id); err == nil {
+			return l.send(ctx, itemOfEdit(e))
+		}
+	}
 	if err != nil || access.Permit(access.WithCaller(ctx, who), access.CanRead, r.Target) != nil {
 		return nil //nolint:nilerr // forgotten since, or not for him
 	}

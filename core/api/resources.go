@@ -271,7 +271,7 @@ func (b kindAPI) create() Row {
 		name: "Create" + b.name, doc: "Create a " + b.k.Name() + ".", needs: access.CanEdit,
 		example: map[string]any{"name": "my-" + b.k.Name(), "config": map[string]any{}},
 	}, func(ctx context.Context, p params) (envelope, error) {
-		raw, err := b.k.Create(ctx, p.Name, p.Config)
+		raw, _, err := b.a.edited(ctx, "Create", b.k, "", func() (json.RawMessage, error) { return b.k.Create(ctx, p.Name, p.Config) })
 		if err != nil {
 			return envelope{}, err
 		}
@@ -290,7 +290,7 @@ func (b kindAPI) copy() Row {
 		name: "Copy" + b.name, doc: "Create a " + b.k.Name() + " with the settings of another.", needs: access.CanEdit,
 		example: map[string]any{"name": "another", "id": "my-" + b.k.Name()},
 	}, func(ctx context.Context, p params) (envelope, error) {
-		raw, err := b.k.Copy(ctx, p.ID, p.Name)
+		raw, _, err := b.a.edited(ctx, "Copy", b.k, p.ID, func() (json.RawMessage, error) { return b.k.Copy(ctx, p.ID, p.Name) })
 		if err != nil {
 			return envelope{}, err
 		}
@@ -309,7 +309,7 @@ func (b kindAPI) update() Row {
 		name: "Update" + b.name, doc: "Change settings of a " + b.k.Name() + ".", needs: access.CanEdit, kind: b.k.Name(),
 		example: map[string]any{"id": "my-" + b.k.Name(), "config": map[string]any{"links": []string{"https://example.com"}}},
 	}, func(ctx context.Context, p params) (envelope, error) {
-		raw, err := b.k.Update(ctx, p.ID, p.Config)
+		raw, _, err := b.a.edited(ctx, "Update", b.k, p.ID, func() (json.RawMessage, error) { return b.k.Update(ctx, p.ID, p.Config) })
 		if err != nil {
 			return envelope{}, err
 		}
@@ -328,13 +328,8 @@ func (b kindAPI) rename() Row {
 		name: "Rename" + b.name, doc: "Give a " + b.k.Name() + " another name; whatever refers to it still does.", needs: access.CanEdit, kind: b.k.Name(),
 		example: map[string]any{"id": "my-" + b.k.Name(), "name": "better-name"},
 	}, func(ctx context.Context, p params) (Update, error) {
-		began := b.a.deps.Now()
-		raw, err := b.k.Rename(ctx, p.ID, p.Name)
-		if err != nil {
-			return Update{}, err
-		}
-		r, err := readResource(raw)
-		return b.a.done(ctx, "Rename"+b.name, r.Target(b.k.Name()), began), err
+		_, u, err := b.a.edited(ctx, "Rename", b.k, p.ID, func() (json.RawMessage, error) { return b.k.Rename(ctx, p.ID, p.Name) })
+		return u, err
 	})
 }
 
@@ -354,7 +349,8 @@ func (b kindAPI) remove() Row {
 		if err != nil {
 			return was, err
 		}
-		return was, b.k.Delete(ctx, was.ID.OID)
+		_, _, err = b.a.edited(ctx, "Delete", b.k, was.ID.OID, func() (json.RawMessage, error) { return nil, b.k.Delete(ctx, was.ID.OID) })
+		return was, err
 	})
 	r.Result = b.shape
 	return r

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
-	"time"
 
 	"berth/core/access"
 	"berth/schema"
@@ -23,6 +22,8 @@ type Update struct {
 	Status    string `json:"status"` // Queued, InProgress, Complete
 	Commit    string `json:"commit_hash,omitempty"`
 	Other     string `json:"other_data,omitempty"` // what was decided and why, in words
+	Prev      string `json:"prev_toml,omitempty"`
+	Current   string `json:"current_toml,omitempty"`
 }
 
 // UpdateItem is an Update in a list.
@@ -131,16 +132,6 @@ func decided(r *schema.Run) string {
 		return r.Decision.What + ": " + r.Decision.Reason
 	}
 	return r.Note
-}
-
-// done is the Update of a change that is complete with its answer.
-func (a *API) done(ctx context.Context, name string, t schema.Target, began time.Time) Update {
-	c, _ := access.CallerOf(ctx)
-	end := a.deps.Now().UnixMilli()
-	return Update{
-		Operation: name, Started: began.UnixMilli(), Ended: &end, Success: true, Operator: c.UserID,
-		Target: wireTarget(t), Status: "Complete", Logs: []Log{},
-	}
 }
 
 // maxLog bounds the text of one Log; the rest is in the run's output.
@@ -289,9 +280,16 @@ func (a *API) updateRows() []Row {
 		Page  int             `json:"page,omitempty" doc:"Page of 100, from 0."`
 	}
 	return []Row{
-		Read(spec{name: "GetUpdate", doc: "Show an execution with what its stages wrote.", needs: access.CanRead, example: map[string]any{"id": "66c33c7c1a2b3c4d5e6f7a8b"}},
+		Read(spec{name: "GetUpdate", doc: "Show an execution with what its stages wrote, or a change of what is declared.", needs: access.CanRead, example: map[string]any{"id": "66c33c7c1a2b3c4d5e6f7a8b"}},
 			func(ctx context.Context, p one) (Update, error) {
 				r, err := a.deps.Engine.Get(ctx, p.ID)
+				if schema.CodeOf(err) == schema.NotFound {
+					e, err := a.edit(ctx, p.ID)
+					if err != nil {
+						return Update{}, err
+					}
+					return updateOfEdit(e), nil
+				}
 				if err != nil {
 					return Update{}, err
 				}
@@ -299,7 +297,7 @@ func (a *API) updateRows() []Row {
 				u.Logs, err = a.logsOf(ctx, r)
 				return u, err
 			}),
-		Read(spec{name: "ListUpdates", doc: "List executions, newest first, 100 a page.", needs: access.CanRead, example: map[string]any{"query": map[string]any{"operation": "RunProcedure", "success": false}}},
+		Read(spec{name: "ListUpdates", doc: "List executions and changes of what is declared, newest first, 100 a page.", needs: access.CanRead, example: map[string]any{"query": map[string]any{"operation": "RunProcedure", "success": false}}},
 			func(ctx context.Context, p many) (updateList, error) { return a.listUpdates(ctx, p.Query, p.Page) }),
 	}
 }
@@ -314,9 +312,8 @@ func (a *API) listUpdates(ctx context.Context, query json.RawMessage, page int) 
 	}
 	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{Limit: allRuns})
 	out := updateList{Updates: []UpdateItem{}}
-	skip := max(page, 0) * updatesPage
-	for _, r := range runs {
-		item := itemOf(r)
+	skip := min(max(page, 0), allRuns) * updatesPage
+	for item := range a.history(ctx, runs) {
 		if !match(document(item)) {
 			continue
 		}

@@ -32,7 +32,7 @@ func (a *API) variableRows() []Row {
 	if err != nil {
 		return nil
 	}
-	v := variables{k}
+	v := variables{a, k}
 	example := func(kv ...any) map[string]any {
 		m := map[string]any{"name": "DOMAIN"}
 		for i := 0; i < len(kv); i += 2 {
@@ -52,7 +52,10 @@ func (a *API) variableRows() []Row {
 }
 
 // variables are the handlers of variableRows.
-type variables struct{ k resource.Any }
+type variables struct {
+	a *API
+	k resource.Any
+}
 
 func (v variables) get(ctx context.Context, p variableName) (variable, error) {
 	raw, err := v.k.Show(ctx, p.Name)
@@ -84,7 +87,9 @@ type createVariable struct {
 }
 
 func (v variables) create(ctx context.Context, p createVariable) (variable, error) {
-	raw, err := v.k.Create(ctx, p.Name, config("value", p.Value, "is_secret", p.IsSecret))
+	raw, _, err := v.a.edited(ctx, "Create", v.k, "", func() (json.RawMessage, error) {
+		return v.k.Create(ctx, p.Name, config("value", p.Value, "is_secret", p.IsSecret))
+	})
 	if err != nil || p.Description == "" {
 		out, _ := variableOf(raw)
 		return out, err
@@ -101,7 +106,7 @@ func (v variables) describe(ctx context.Context, name, text string) (variable, e
 }
 
 func (v variables) set(ctx context.Context, name string, patch []byte) (variable, error) {
-	raw, err := v.k.Update(ctx, name, patch)
+	raw, _, err := v.a.edited(ctx, "Update", v.k, name, func() (json.RawMessage, error) { return v.k.Update(ctx, name, patch) })
 	if err != nil {
 		return variable{}, err
 	}
@@ -140,7 +145,8 @@ func (v variables) remove(ctx context.Context, p variableName) (variable, error)
 	if err != nil {
 		return was, err
 	}
-	return was, v.k.Delete(ctx, p.Name)
+	_, _, err = v.a.edited(ctx, "Delete", v.k, p.Name, func() (json.RawMessage, error) { return nil, v.k.Delete(ctx, p.Name) })
+	return was, err
 }
 
 // config is a JSON object of keys and values.

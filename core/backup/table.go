@@ -38,6 +38,7 @@ func table() []item {
 		bucket(bus.BucketVariables, held, "values, sealed"),
 		bucket(bus.BucketAccounts, held, "accounts, sealed"),
 		bucket(bus.BucketTags, held, "owners and colors of tags"),
+		bucket(bus.BucketEdits, held, "who changed what"),
 		bucket(bus.BucketUsers, held, "who may sign in"),
 		bucket(bus.BucketKeys, held, "API keys"),
 		bucket(bus.BucketSettings, held, "core's own values"),
