@@ -101,7 +101,7 @@ func (c *core) pages() ui.Deps {
 	p := pages{c}
 	return ui.Deps{
 		Resources: p, History: p, Feed: p, Actor: p, Editor: p, Catalog: catalog{c}, Standing: standing{c},
-		Alerts: c.alerts, Joiner: p, Gate: gate{c.gate},
+		Alerts: c.alerts, Joiner: p, Gate: gate{c.gate}, Door: entrance{c.gate}, Peer: c.peers.Of,
 		Log: c.cfg.Log, Version: c.cfg.Version, Instance: c.cfg.Title,
 	}
 }
@@ -308,13 +308,7 @@ type gate struct{ *access.Gate }
 
 // Setup creates the first administrator.
 func (g gate) Setup(ctx context.Context, c ui.Credentials) (string, error) {
-	return g.Gate.Setup(ctx, access.Credentials(c))
-}
-
-// Login lets a user in.
-func (g gate) Login(ctx context.Context, c ui.Credentials) (string, error) {
-	step, err := g.SignIn(ctx, access.Visit{Page: true, From: c.From}, c.Username, c.Password)
-	return step.Token, err
+	return g.Gate.Setup(ctx, access.Credentials{Token: c.Token, Username: c.Username, Password: c.Password, From: c.From})
 }
 
 // Session says who a session belongs to.

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,6 +16,9 @@ import (
 const (
 	sessionCookie = "berth_session"
 	themeCookie   = "berth_theme"
+	// stepCookie names what core keeps of a sign-in between its steps. It is Lax,
+	// so that it comes along when a provider sends the browser back.
+	stepCookie = "id"
 )
 
 // who returns who a request's session belongs to.
@@ -47,15 +51,19 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request, cause error) err
 }
 
 func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) error {
+	v := page.GateView{Theme: themeOf(r), Next: local(r.URL.Query().Get("next")), Ways: s.Door.Ways()}
 	if s.Gate.Fresh(r.Context()) {
-		s.write(w, r, http.StatusOK, page.Fresh(themeOf(r)))
+		s.write(w, r, http.StatusOK, page.Fresh(v))
 		return nil
 	}
-	next := local(r.URL.Query().Get("next"))
 	if _, err := s.who(r); err == nil {
-		return redirect(w, r, next)
+		return redirect(w, r, v.Next)
 	}
-	s.write(w, r, http.StatusOK, page.Login(page.GateView{Theme: themeOf(r), Next: next}))
+	if v.Ways.AutoRedirect && !r.URL.Query().Has("local") {
+		http.Redirect(w, r, v.Leave("oidc"), http.StatusSeeOther)
+		return nil
+	}
+	s.write(w, r, http.StatusOK, page.Login(v))
 	return nil
 }
 
@@ -63,19 +71,97 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return schema.Wrap(schema.Invalid, err, "read the form")
 	}
-	next := local(r.PostForm.Get("next"))
-	c := Credentials{Username: strings.TrimSpace(r.PostForm.Get("username")), Password: r.PostForm.Get("password"), From: peer(r)}
-	session, err := s.Gate.Login(r.Context(), c)
+	v := page.GateView{Theme: themeOf(r), Next: local(r.PostForm.Get("next")), Ways: s.Door.Ways()}
+	c := s.credentials(r)
+	entry, err := s.Door.SignIn(r.Context(), c)
 	if err != nil {
 		if !usersFault(err) {
 			return err
 		}
-		v := page.GateView{Theme: themeOf(r), Next: next, Username: c.Username, Error: schema.SafeText(err)}
+		v.Username, v.Error = c.Username, schema.SafeText(err)
 		s.write(w, r, schema.CodeOf(err).HTTPStatus(), page.Login(v))
 		return nil
 	}
-	setSession(w, r, session)
-	return redirect(w, r, next)
+	if entry.Session != "" {
+		setSession(w, r, entry.Session)
+		return redirect(w, r, v.Next)
+	}
+	setStep(w, r, entry.Pending)
+	v.Passkey, v.Codes = entry.Passkey, entry.Codes
+	s.write(w, r, http.StatusOK, page.Second(v))
+	return nil
+}
+
+// second takes the second factor.
+func (s *Server) second(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return schema.Wrap(schema.Invalid, err, "read the form")
+	}
+	v := page.GateView{Theme: themeOf(r), Next: local(r.PostForm.Get("next")), Ways: s.Door.Ways()}
+	c := s.credentials(r)
+	end := s.Door.Code
+	if c.Passkey != "" {
+		end = s.Door.Passkey
+	}
+	session, err := end(r.Context(), c)
+	if err == nil {
+		setStep(w, r, "")
+		setSession(w, r, session)
+		return redirect(w, r, v.Next)
+	}
+	if !usersFault(err) {
+		return err
+	}
+	v.Error = schema.SafeText(err)
+	again := page.Login
+	if codes, perr := s.Door.HasCodes(r.Context(), c); perr == nil && codes { // another code may be tried
+		v.Codes, again = true, page.Second
+	}
+	s.write(w, r, schema.CodeOf(err).HTTPStatus(), again(v))
+	return nil
+}
+
+// back is where a browser comes back to that signed in at a provider.
+func (s *Server) back(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	v := page.GateView{Theme: themeOf(r), Next: local(q.Get("next")), Ways: s.Door.Ways()}
+	c := s.credentials(r)
+	var err error
+	if q.Get("redeem_ready") == "true" {
+		var session string
+		if session, err = s.Door.Redeem(r.Context(), c); err == nil {
+			setStep(w, r, "")
+			setSession(w, r, session)
+			return redirect(w, r, v.Next)
+		}
+	} else if v.Codes, err = s.Door.HasCodes(r.Context(), c); err == nil {
+		var options []byte
+		if options, err = base64.RawURLEncoding.DecodeString(q.Get("passkey")); err == nil {
+			v.Passkey = string(options)
+			s.write(w, r, http.StatusOK, page.Second(v))
+			return nil
+		}
+		err = schema.Errorf(schema.Invalid, "This address is damaged: sign in again.")
+	}
+	if !usersFault(err) {
+		return err
+	}
+	v.Error = schema.SafeText(err)
+	s.write(w, r, schema.CodeOf(err).HTTPStatus(), page.Login(v))
+	return nil
+}
+
+// credentials reads what a form of the gate holds, and the cookie of its steps.
+func (s *Server) credentials(r *http.Request) Credentials {
+	f := r.PostForm
+	c := Credentials{
+		Token: f.Get("token"), Username: strings.TrimSpace(f.Get("username")), Password: f.Get("password"),
+		Code: f.Get("code"), Passkey: f.Get("passkey"), From: s.peer(r), Agent: r.UserAgent(),
+	}
+	if id, err := r.Cookie(stepCookie); err == nil {
+		c.Pending = id.Value
+	}
+	return c
 }
 
 // usersFault reports whether a form is shown again with the error.
@@ -95,7 +181,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: encrypted(r)})
-	return redirect(w, r, "/login")
+	return redirect(w, r, "/login?local") // and not straight in again by a provider
 }
 
 func (s *Server) setupPage(w http.ResponseWriter, r *http.Request) error {
@@ -116,7 +202,7 @@ func (s *Server) setup(w http.ResponseWriter, r *http.Request) error {
 		return schema.Wrap(schema.Invalid, err, "read the form")
 	}
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	c := Credentials{Token: r.PostForm.Get("token"), Username: strings.TrimSpace(r.PostForm.Get("username")), Password: r.PostForm.Get("password"), From: peer(r)}
+	c := s.credentials(r)
 	var session string
 	err := error(schema.Errorf(schema.Invalid, "The two passwords differ."))
 	if c.Password == r.PostForm.Get("again") {
@@ -164,6 +250,14 @@ func setSession(w http.ResponseWriter, r *http.Request, session string) {
 	})
 }
 
+func setStep(w http.ResponseWriter, r *http.Request, pending string) {
+	c := &http.Cookie{Name: stepCookie, Value: pending, Path: "/", MaxAge: 180, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: encrypted(r)}
+	if pending == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
 func encrypted(r *http.Request) bool {
 	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }
@@ -176,7 +270,10 @@ func base(r *http.Request) string {
 	return "http://" + r.Host
 }
 
-func peer(r *http.Request) string {
+func (s *Server) peer(r *http.Request) string {
+	if s.Peer != nil {
+		return s.Peer(r)
+	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr

@@ -87,6 +87,8 @@ func (s *Server) routes() http.Handler {
 
 	m.Handle("GET /login", s.open(s.loginPage))
 	m.Handle("POST /login", s.open(s.login))
+	m.Handle("POST /login/second", s.open(s.second))
+	m.Handle("GET /login/back", s.open(s.back))
 	m.Handle("POST /logout", s.open(s.logout))
 	m.Handle("GET /setup", s.open(s.setupPage))
 	m.Handle("POST /setup", s.open(s.setup))

@@ -14,8 +14,10 @@ import (
 	"encoding/json"
 	"iter"
 	"log/slog"
+	"net/http"
 
 	"berth/schema"
+	"berth/ui/page"
 )
 
 // Deps is what the pages need from the program around them.
@@ -30,9 +32,12 @@ type Deps struct {
 	Alerts    Alerts
 	Joiner    Joiner
 	Gate      Gate
-	Log       *slog.Logger
-	Version   string // shown in the strip
-	Instance  string // short label of this installation, shown beside the name; may be empty
+	Door      Door
+	// Peer returns the address of who sent a request; that of the connection when nil.
+	Peer     func(r *http.Request) string
+	Log      *slog.Logger
+	Version  string // shown in the strip
+	Instance string // short label of this installation, shown beside the name; may be empty
 }
 
 // Resources are the read models of what is declared. Lists are sorted by name;
@@ -216,8 +221,6 @@ type Gate interface {
 	// Setup creates the first administrator with the token of the one-time link
 	// and returns his session.
 	Setup(ctx context.Context, c Credentials) (string, error)
-	// Login returns a session; Unauthenticated, or TooMany after wrong guesses.
-	Login(ctx context.Context, c Credentials) (string, error)
 	// Session returns who a session belongs to; Unauthenticated.
 	Session(ctx context.Context, session string) (schema.Actor, error)
 	// Logout ends a session, whether there is one or not.
@@ -226,10 +229,38 @@ type Gate interface {
 	SetupOpen(ctx context.Context, token string) bool
 }
 
-// Credentials is what somebody types to get in.
+// Door lets people in, in one step or several. Failures are as Gate's.
+type Door interface {
+	// Ways are how one can sign in.
+	Ways() page.Ways
+	// SignIn checks a password.
+	SignIn(ctx context.Context, c Credentials) (Entry, error)
+	// Code ends a sign-in with a code, and returns the session.
+	Code(ctx context.Context, c Credentials) (string, error)
+	// Passkey ends a sign-in with what the browser signed, and returns the session.
+	Passkey(ctx context.Context, c Credentials) (string, error)
+	// Redeem ends a sign-in at a provider, and returns the session.
+	Redeem(ctx context.Context, c Credentials) (string, error)
+	// HasCodes reports whether a sign-in that waits can be ended with a code.
+	HasCodes(ctx context.Context, c Credentials) (bool, error)
+}
+
+// Entry is a session, or what is asked for next.
+type Entry struct {
+	Session string
+	Pending string // what the browser must carry to the next step
+	Passkey string // what it needs to sign, as JSON; empty asks for a code
+	Codes   bool   // a code is good too
+}
+
+// Credentials is what somebody shows to get in.
 type Credentials struct {
 	Token    string // of the setup link
 	Username string
 	Password string
+	Pending  string // what the step before left in the browser
+	Code     string
+	Passkey  string // what the browser signed, as JSON
 	From     string // peer address, for limits and the log
+	Agent    string // the browser, as it says itself
 }

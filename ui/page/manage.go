@@ -1,6 +1,7 @@
 package page
 
 import (
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -112,10 +113,32 @@ func (v ApplyView) counts() string {
 	return part.Int(v.Plan.count("create")) + created + part.Int(v.Plan.count("update")) + updated + part.Int(v.Plan.count("unchanged")) + " unchanged"
 }
 
-// GateView is the sign-in or the first start.
+// GateView is the sign-in, its second step, or the first start.
 type GateView struct {
 	Theme, Next, Token, Username, Error string
 	Expired                             bool
+	Ways                                Ways
+	Passkey                             string // what the browser needs to sign, as JSON
+	Codes                               bool   // a code ends the sign-in
+}
+
+// Ways are how one can sign in.
+type Ways struct {
+	Password     bool
+	Providers    []Provider
+	AutoRedirect bool // straight to OIDC
+}
+
+// Provider is where one can sign in besides here.
+type Provider struct{ Word, Name string } // oidc, OpenID Connect
+
+// Leave is the address at which a sign-in at a provider begins.
+func (v GateView) Leave(word string) string {
+	back := "/login/back"
+	if v.Next != "" && v.Next != "/" {
+		back += "?" + url.Values{"next": {v.Next}}.Encode()
+	}
+	return "/auth/" + word + "/login?" + url.Values{"redirect": {back}}.Encode()
 }
 
 // More is the navigation as a page, for narrow screens.

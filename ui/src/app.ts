@@ -4,6 +4,7 @@ import "./live";
 import "./log";
 import type { LogView } from "./log";
 import "./palette";
+import "./passkey";
 import "./run";
 
 // Live sections are the same for every viewer, so what this viewer chose stays

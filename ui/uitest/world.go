@@ -28,24 +28,25 @@ const (
 // World is the installation. Its fields may be changed before it is served, and
 // later under Change.
 type World struct {
-	Base       time.Time
-	ServerList []schema.ServerView
-	StackList  []schema.StackView
-	RepoList   []schema.RepoView
-	ProcList   []schema.ProcedureView
-	VarList    []schema.Resource[schema.VariableConfig]
-	RunList    []schema.Run // newest first
-	DelivList  []schema.Delivery
-	Chunks     []ui.Chunk
-	PlanAnswer ui.Plan
-	Others     map[string][]ui.Resource // of the kinds that have no list above
-	BuildList  []schema.BuildView
-	DeployList []schema.DeploymentView
-	SyncStates map[string]schema.SyncState // by id
-	Times      []schema.ScheduleView
-	AlertList  []schema.Alert // newest first
-	Outbox     []schema.AlertDelivery
-	NoUser     bool // nobody has been set up yet
+	Base         time.Time
+	ServerList   []schema.ServerView
+	StackList    []schema.StackView
+	RepoList     []schema.RepoView
+	ProcList     []schema.ProcedureView
+	VarList      []schema.Resource[schema.VariableConfig]
+	RunList      []schema.Run // newest first
+	DelivList    []schema.Delivery
+	Chunks       []ui.Chunk
+	PlanAnswer   ui.Plan
+	Others       map[string][]ui.Resource // of the kinds that have no list above
+	BuildList    []schema.BuildView
+	DeployList   []schema.DeploymentView
+	SyncStates   map[string]schema.SyncState // by id
+	Times        []schema.ScheduleView
+	AlertList    []schema.Alert // newest first
+	Outbox       []schema.AlertDelivery
+	NoUser       bool // nobody has been set up yet
+	AutoRedirect bool // the sign-in page goes straight to the provider
 
 	Calls []Call // what was asked for, in order
 
@@ -62,7 +63,7 @@ type Call struct {
 
 // Deps returns what ui.New takes.
 func (w *World) Deps() ui.Deps {
-	return ui.Deps{Resources: w, History: w, Feed: w, Actor: w, Editor: w, Catalog: w, Standing: w, Alerts: alerts{w}, Joiner: w, Gate: w, Version: "0.1.0", Instance: "home"}
+	return ui.Deps{Resources: w, History: w, Feed: w, Actor: w, Editor: w, Catalog: w, Standing: w, Alerts: alerts{w}, Joiner: w, Gate: w, Door: door{w}, Version: "0.1.0", Instance: "home"}
 }
 
 // Change changes the world and says so.
@@ -312,14 +313,6 @@ func (w *World) Setup(_ context.Context, c ui.Credentials) (string, error) {
 		return "", schema.Errorf(schema.Invalid, "The password needs at least 10 characters.")
 	}
 	w.call("setup", c.Username, "")
-	return Session, nil
-}
-
-// Login implements ui.Gate.
-func (w *World) Login(_ context.Context, c ui.Credentials) (string, error) {
-	if c.Username != Username || c.Password != Password {
-		return "", schema.Errorf(schema.Unauthenticated, "User name or password is wrong.")
-	}
 	return Session, nil
 }
 
