@@ -121,6 +121,7 @@ Exit codes: 0 done · 1 failed · 2 wrong input · 3 not allowed · 4 not found
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.TraverseChildren = true // -p before the command is another than after it
 	p.global(root.Flags())
+	_ = root.RegisterFlagCompletionFunc("profile", p.profiles) // the flag is there
 	root.AddGroup(&cobra.Group{ID: "serve", Title: "Serve:"}, &cobra.Group{ID: "use", Title: "Use:"}, &cobra.Group{ID: "km", Title: "As km has it:"})
 	p.add(root, "serve", p.restoreCommand())
 	use := []*cobra.Command{
@@ -144,7 +145,38 @@ Exit codes: 0 done · 1 failed · 2 wrong input · 3 not allowed · 4 not found
 	p.add(root, "km", append(km, p.configCommand())...)
 	root.AddCommand(p.versionCommand())
 	knowChildren(root)
+	if p.asKm() {
+		root.Long = kmLong
+		sayKm(root)
+	}
 	return root
+}
+
+// kmLong is what is said of the program when it is called km.
+const kmLong = `Berth's command line by the name that Komodo's has, with its commands and files.
+
+  km list stacks -a                 what there is, and how it is
+  km ps -s nexus                    containers
+  km execute deploy-stack web -y    deploy a stack and watch
+  km run procedure nightly -y       anything that can be executed
+  km config                         which core is asked, and as whom
+  km runs                           what happened
+
+Configuration is ~/.config/komodo/komodo.cli.toml and KOMODO_CLI_*; "km login URL"
+makes an API key and keeps it in Berth's own file.
+
+Exit codes: 0 done · 1 failed · 2 wrong input · 3 not allowed · 4 not found
+            5 conflict · 6 not reachable, try again · 7 canceled or superseded`
+
+// sayKm makes examples those of the name that was typed.
+func sayKm(c *cobra.Command) {
+	if c.GroupID == "serve" {
+		return
+	}
+	c.Example, c.Long = strings.ReplaceAll(c.Example, "berth ", "km "), strings.ReplaceAll(c.Long, "berth ", "km ")
+	for _, sub := range c.Commands() {
+		sayKm(sub)
+	}
 }
 
 // add adds commands to a group of the root's.

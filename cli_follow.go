@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"berth/core/api"
@@ -13,7 +14,9 @@ import (
 type follow struct {
 	p      *program
 	colour bool
-	lines  bool // print items as JSON lines instead
+	live   bool  // somebody looks: progress is shown, on a line that is written over
+	shown  int64 // when it last was, by the agent's clock; 0 while there is no such line
+	lines  bool  // print items as JSON lines instead
 	runs   map[string]*schema.Run
 	steps  map[string]schema.RunState // run and step
 	names  map[string]string          // of what a command works on
@@ -23,7 +26,7 @@ type follow struct {
 
 func newFollow(p *program) *follow {
 	return &follow{
-		p: p, colour: p.colour(), runs: map[string]*schema.Run{},
+		p: p, colour: p.colour(), live: terminal(p.out), runs: map[string]*schema.Run{},
 		steps: map[string]schema.RunState{}, names: map[string]string{}, next: map[string]int{},
 		held: map[string][]schema.Output{},
 	}
@@ -118,6 +121,7 @@ func mark(s schema.RunState) string {
 }
 
 func (f *follow) say(mark, title, text, colour string) {
+	f.clear()
 	if f.colour {
 		mark, title = "\x1b["+colour+"m"+mark, title+"\x1b[0m"
 	}
@@ -147,12 +151,35 @@ func (f *follow) output(o schema.Output) {
 				continue
 			}
 		case schema.EntryProgress:
+			f.progress(name, e)
 			continue
 		case schema.EntryCut:
 			text = "… " + text
 		case schema.EntryLine, schema.EntryState:
 		}
+		f.clear()
 		fmt.Fprintf(f.p.out, "  %s │ %s\n", f.dim(name+" "+time.UnixMilli(e.At).Format(time.TimeOnly)), text)
+	}
+}
+
+// progress shows how far something is, ten times a second at most.
+func (f *follow) progress(name string, e schema.Entry) {
+	if !f.live || f.shown != 0 && e.At-f.shown < 100 {
+		return
+	}
+	text := strings.TrimSpace(e.ID + " " + e.Text)
+	if e.Total > 0 {
+		text += fmt.Sprintf(" %d %%", 100*min(e.Current, e.Total)/e.Total)
+	}
+	fmt.Fprintf(f.p.out, "\r\x1b[K  %s │ %s", f.dim(name), brief(text))
+	f.shown = max(1, e.At)
+}
+
+// clear removes the line of progress.
+func (f *follow) clear() {
+	if f.shown != 0 {
+		fmt.Fprint(f.p.out, "\r\x1b[K")
+		f.shown = 0
 	}
 }
 

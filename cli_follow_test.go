@@ -27,3 +27,24 @@ func TestFollowHeadsTheOutputOfAnEndedRun(t *testing.T) {
 		t.Errorf("%q", lines)
 	}
 }
+
+// Progress is one line that the next thing said replaces; a program that reads gets none.
+func TestFollowShowsProgressToPeople(t *testing.T) {
+	for _, live := range []bool{false, true} {
+		var out bytes.Buffer
+		f := newFollow(&program{world: world{out: &out, env: func(string) string { return "" }}})
+		f.live = live
+		f.names["c"] = "blog"
+		at := func(ms, done int64) schema.Entry {
+			return schema.Entry{Kind: schema.EntryProgress, ID: "layer", Text: "Pulling", At: 1000 + ms, Current: done, Total: 200}
+		}
+		f.output(schema.Output{Command: "c", Entries: []schema.Entry{at(0, 20), at(50, 40), at(150, 100), {Kind: schema.EntryLine, Text: "pulled", At: 2000}}})
+		text := out.String()
+		if got, want := strings.Count(text, "layer Pulling"), map[bool]int{true: 2}[live]; got != want {
+			t.Errorf("live %t: progress %d times, want %d: %q", live, got, want, text)
+		}
+		if live && (!strings.Contains(text, "10 %") || !strings.Contains(text, "50 %\r\x1b[K  blog ")) {
+			t.Errorf("%q", text)
+		}
+	}
+}

@@ -71,7 +71,8 @@ func TestKm(t *testing.T) {
 		{"ls st -a -n w* -s atlas -l", 0, "/stacks/web"},
 		{"list procedures -l", 0, "/procedures/nap"},
 		{"list -p 1 stacks -a", 0, "web"},
-		{"list schedules -t nothing -f json", 0, "[]"},
+		{"list schedules -t home -f json", 0, "[]"},
+		{"list schedules -t nothing", 4, "no tag"},
 		{"list sched", 0, "Every day at 03:00"},
 		{"list terminals", 2, ""},
 		{"list stacks -m sometimes", 2, "want exclude, include or only"},
@@ -187,6 +188,25 @@ func TestManPages(t *testing.T) {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%s lacks %s: %v\n%.300s", name, want, err, text)
+		}
+	}
+}
+
+func TestKmNamesAreCompleted(t *testing.T) {
+	s := newKm(t)
+	for line, want := range map[string]string{
+		"execute dep": "deploy-stack", "execute deploy-stack ": "web", "run -y action ": "greet", "execute deploy-stack --": "--services",
+		"update stack ": "web", "list stacks -n ": "web", "list stacks -s ": "atlas", "-p ": "home", "execute batch-deploy-stack ": "web",
+		"execute stop-container ": "atlas", "ps -s ": "atlas", "list ": "deployments", "set ": "variable",
+	} {
+		args := append([]string{"__complete"}, strings.Split(line, " ")...)
+		if _, out, errs := s.do(args...); !strings.Contains(out, want) {
+			t.Errorf("%q does not offer %s: %s%s", line, want, out, errs)
+		}
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if out := s.ok("completion", shell); !strings.Contains(out, "km") {
+			t.Errorf("no completion for %s", shell)
 		}
 	}
 }

@@ -57,8 +57,21 @@ func paramDoc(q schema.Param) string {
 		return "name or id of " + aOrAn(strings.ReplaceAll(q.Ref, "_", " "))
 	case q.Type == "pattern":
 		return "names; * and ? stand for anything, a comma between several"
-	case q.Type == "map<str,str>" || q.Type == "table":
-		return "as A=1&B=2, or JSON"
+	}
+	text, known := map[string]string{
+		"services": "only these services", "stop_time": "seconds until what does not stop is killed", "time": "seconds until what does not stop is killed",
+		"signal": "asks it to stop: SIGTERM, SIGINT, SIGQUIT or SIGHUP", "stop_signal": "asks it to stop: SIGTERM, SIGINT, SIGQUIT or SIGHUP",
+		"tags": "only resources with these tags", "command": "instead of the service's own", "no_tty": "without a terminal",
+		"no_deps": "without the services it depends on", "detach": "do not wait for its end", "service_ports": "publish the service's ports",
+		"env": "variables, as A=1&B=2 or JSON", "args": "arguments, as A=1&B=2 or JSON", "workdir": "working directory in the container",
+		"user": "user in the container", "entrypoint": "instead of the image's", "pull": "pull the image first",
+		"remove_orphans": "also containers of services that are no longer declared", "update_id": "only this run", "level": "OK, WARNING or CRITICAL",
+		"resource_type": "only resources of this type, such as Stack", "resources": "only these, by name or id",
+		"skip_auto_update": "only look, deploy nothing", "force": "also where something speaks against it", "container": "name of the container",
+		"duration_ms": "how long, in milliseconds", "service": "name of the service", "message": "what is said", "details": "what is said beyond that",
+	}[q.Name]
+	if known {
+		return text
 	}
 	return strings.ReplaceAll(q.Name, "_", " ")
 }

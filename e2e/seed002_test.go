@@ -165,7 +165,7 @@ func gitOpsLists(t *testing.T, g *gitOps) {
 		}
 	}
 	for host, row := range rows("km list servers -a") {
-		if len(row) == 0 || row[0] != "Ok" {
+		if len(row) == 0 || row[0] != "ok" {
 			t.Errorf("km list servers says of %s: %q", host, row)
 		}
 	}
@@ -197,7 +197,7 @@ func gitOpsBuilds(t *testing.T, g *gitOps) {
 	if r.State != "succeeded" || r.Commit != g.head || !strings.Contains(r.Note, "latest") {
 		t.Errorf("the build:\n%s", g.Tree(t, r, ""))
 	}
-	if out := g.km(t, "km list builds; km list syncs"); !strings.Contains(out, "periphery-custom  Ok ") || !strings.Contains(out, " 0.0.1 ") || !strings.Contains(out, theSync+"  Ok ") {
+	if out := g.km(t, "km list builds; km list syncs"); !strings.Contains(out, "periphery-custom  ok ") || !strings.Contains(out, " 0.0.1 ") || !strings.Contains(out, theSync+"  ok ") {
 		t.Errorf("km lists\n%s", out)
 	}
 	image := g.Registry.Host(g.Servers["server04"].Engine.Gateway) + "/" + g.Registry.User + "/komodo-periphery-sops:latest"

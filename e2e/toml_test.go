@@ -18,7 +18,7 @@ import (
 )
 
 // TestApply runs the text scripts of testdata/apply, in which `berth` talks to a
-// running core with one server, nexus; $URL is core's, and @GIT@ in files the git
+// running core with one server, nexus, and so does `km`, the same program; $URL is core's, and @GIT@ in files the git
 // server's. The scripts run side by side: their resources have names of their own.
 // `code N cmd…` runs a command that must end with that exit code.
 func TestApply(t *testing.T) {
@@ -34,7 +34,11 @@ func TestApply(t *testing.T) {
 		Dir: filepath.Join("testdata", "apply"), RequireUniqueNames: true, RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": exitCode},
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", filepath.Dir(program.Binary(t))+string(os.PathListSeparator)+env.Getenv("PATH"))
+			as := filepath.Join(env.WorkDir, ".bin")
+			if err := errors.Join(os.Mkdir(as, 0o700), os.Symlink(program.Binary(t), filepath.Join(as, "km"))); err != nil {
+				return err
+			}
+			env.Setenv("PATH", strings.Join([]string{filepath.Dir(program.Binary(t)), as, env.Getenv("PATH")}, string(os.PathListSeparator)))
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("URL", w.URL)
 			env.Setenv("KOMODO_ADDRESS", w.URL)
