@@ -23,6 +23,11 @@ func runUp(ctx context.Context, cc core.Config, pc periphery.Config, server stri
 			ready(i)
 		}
 	}
+	if pc.Data == "" {
+		pc.Data = filepath.Join(cc.Data, "periphery")
+		// By it the agent of a restored core knows what is deployed as unchanged.
+		cc.Beside = map[string]string{"periphery/" + periphery.DigestKey: filepath.Join(pc.Data, periphery.DigestKey)}
+	}
 	g.Go(func() error { return core.Run(gctx, cc) })
 	g.Go(func() error {
 		var info core.Info
@@ -30,9 +35,6 @@ func runUp(ctx context.Context, cc core.Config, pc periphery.Config, server stri
 		case info = <-up:
 		case <-gctx.Done():
 			return nil
-		}
-		if pc.Data == "" {
-			pc.Data = filepath.Join(cc.Data, "periphery")
 		}
 		pc.InProcess, pc.Core = info.InProcess, ""
 		if !periphery.Joined(pc.Data) {

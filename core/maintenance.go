@@ -30,7 +30,7 @@ func (c *core) dir() string { return filepath.Join(c.cfg.Data, "core") }
 
 // openBackup makes the source of backups.
 func (c *core) openBackup() {
-	c.backups = &backup.Source{Hub: c.hub, Dir: c.dir(), Settings: c.cfg.Effective, Version: c.cfg.Version, Now: time.Now}
+	c.backups = &backup.Source{Hub: c.hub, Dir: c.dir(), Beside: c.cfg.Beside, Settings: c.cfg.Effective, Version: c.cfg.Version, Now: time.Now}
 }
 
 // maintenance does what is done to core itself.

@@ -185,13 +185,17 @@ func open(cfg Config) (*Agent, error) {
 	return a, nil
 }
 
+// DigestKey is the file in the agent's data folder with the key of its digests: with
+// another one everything that is deployed looks changed, once.
+const DigestKey = "digest.key"
+
 // load opens what the agent keeps on disk, and the engine.
 func (a *Agent) load() (err error) {
 	dir := a.cfg.Data
 	if a.journal, err = journal.Open(filepath.Join(dir, "journal")); err != nil {
 		return err
 	}
-	if a.digests, err = secrets.OpenDigester(filepath.Join(dir, "digest.key")); err != nil {
+	if a.digests, err = secrets.OpenDigester(filepath.Join(dir, DigestKey)); err != nil {
 		return err
 	}
 	a.ensureKeys()

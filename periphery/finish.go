@@ -123,7 +123,7 @@ func opened(t *begun, log *slog.Logger) (*Agent, error) {
 	a := &Agent{cfg: Config{Data: t.Data, Engine: t.Engine, Version: t.Version, Log: log}, log: log, started: time.Now(), git: git.New(log)}
 	a.join.Server = t.Server
 	var err error
-	if a.digests, err = secrets.OpenDigester(filepath.Join(t.Data, "digest.key")); err != nil {
+	if a.digests, err = secrets.OpenDigester(filepath.Join(t.Data, DigestKey)); err != nil {
 		return nil, err
 	}
 	if a.engine, err = docker.Open(t.Engine); err != nil {

@@ -91,7 +91,9 @@ func TestStackLinksOutOfTheClone(t *testing.T) {
 		"run_directory":        func(c *schema.StackConfig) { c.RunDirectory = "folder" },
 		"env_file_path":        func(c *schema.StackConfig) { c.EnvFilePath = "folder/.env" },
 		"additional_env_files": func(c *schema.StackConfig) { c.AdditionalEnvFiles = []schema.EnvFile{{Path: "link.env"}} },
-		"config_files":         func(c *schema.StackConfig) { c.ConfigFiles = []schema.FileDep{{Path: "linked.conf", Requires: schema.RequiresRedeploy}} },
+		"config_files": func(c *schema.StackConfig) {
+			c.ConfigFiles = []schema.FileDep{{Path: "linked.conf", Requires: schema.RequiresRedeploy}}
+		},
 	} {
 		was := s.req.Config
 		change(&s.req.Config)

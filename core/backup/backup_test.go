@@ -320,3 +320,25 @@ func TestWhoMayOpenABackup(t *testing.T) {
 		}
 	}
 }
+
+// What lies beside core's own folder and belongs to a backup comes back to its place.
+func TestFilesBeside(t *testing.T) {
+	w := newWorld(t)
+	key := filepath.Join(t.TempDir(), "digest.key")
+	if err := os.WriteFile(key, []byte(canary+" digest"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.source.Beside = map[string]string{"periphery/digest.key": key, "periphery/none": key + ".none"}
+	id := identity(t)
+	file, _ := w.write(t, id.Recipient())
+	data := filepath.Join(t.TempDir(), "data")
+	if _, err := backup.Restore(t.Context(), file, data, []age.Identity{id}, bustest.Log(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(data, "periphery", "digest.key")); err != nil || string(got) != canary+" digest" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got := tree(t, filepath.Join(data, "periphery")); len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+}

@@ -165,6 +165,9 @@ func (b *builder) path(name string) (string, error) {
 	if name == "settings.toml" {
 		return filepath.Join(b.dir, SettingsFile), nil
 	}
+	if rel, ok := strings.CutPrefix(name, "beside/"); ok && filepath.IsLocal(rel) && rel != "core" && !strings.HasPrefix(rel, "core/") {
+		return filepath.Join(b.dir, filepath.FromSlash(rel)), nil
+	}
 	rel, ok := strings.CutPrefix(name, "files/")
 	if !ok || !filepath.IsLocal(rel) {
 		return "", schema.Errorf(schema.Invalid, "part %.80q is none of a backup", name)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,6 +37,9 @@ type Source struct {
 	// Dir is core's own folder. Everything in it is backed up, save the bus's files,
 	// which are read through the bus, and what can be fetched again.
 	Dir string
+	// Beside are further files, by their place in the data folder, that a restore is
+	// to put back there. One that is missing is left out.
+	Beside map[string]string
 	// Settings is core's effective configuration, as a file that it reads.
 	Settings []byte
 	Version  string
@@ -226,6 +230,11 @@ func (s *Source) ownFiles(a *archive) error {
 	})
 	if err != nil {
 		return fmt.Errorf("read core's folder: %w", err)
+	}
+	for _, rel := range slices.Sorted(maps.Keys(s.Beside)) {
+		if err := addFile(a, "beside/"+rel, s.Beside[rel]); err != nil {
+			return fmt.Errorf("read %s: %w", rel, err)
+		}
 	}
 	p := a.part("settings.toml")
 	if _, err := io.Copy(p, bytes.NewReader(s.Settings)); err != nil {
