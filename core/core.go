@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -61,7 +62,8 @@ type Config struct {
 	Accounts         Accounts
 	SignIn           SignIn
 	Backup           Backups
-	Effective        []byte // this configuration as a file, for backups; it holds secrets
+	Beside           map[string]string // further files of the data folder that a backup holds, see backup.Source
+	Effective        []byte            // this configuration as a file, for backups; it holds secrets
 	Version          string
 	Log              *slog.Logger
 	clock            schedule.Clock // of schedules; the machine's when nil
@@ -230,7 +232,7 @@ func (c *core) openEngine(ctx context.Context) error {
 	c.engine = run.New(run.Config{
 		Conn: c.conn, States: states, Meta: meta, Leases: leases, Log: c.cfg.Log,
 		Actions: actions(c.execution),
-		Resolve: c.resolve, Online: c.online,
+		Resolve: c.resolve, Online: c.online, Revoked: c.revoked,
 	})
 	return nil
 }
@@ -243,6 +245,22 @@ func (c *core) online(server string) (bool, time.Time) {
 		since = time.Time{}
 	}
 	return online, since
+}
+
+// revoked says why the agent of a server may not connect any more; "" when it may,
+// or when none has ever joined.
+func (c *core) revoked(server string) string {
+	why := ""
+	for _, p := range c.principals.List() {
+		switch {
+		case p.ID != server:
+		case !p.Revoked:
+			return ""
+		default:
+			why = cmp.Or(p.Reason, "revoked")
+		}
+	}
+	return why
 }
 
 func (c *core) openDoors(ctx context.Context) error {

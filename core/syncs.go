@@ -27,7 +27,7 @@ func (c *core) openSyncs(ctx context.Context) error {
 	c.syncs = sync.New(sync.Config{
 		Dir: filepath.Join(c.cfg.Data, "core", "repos"), Files: filepath.Join(c.cfg.Data, "syncs"), Git: c.git, Registry: c.registry,
 		Syncs: c.kinds.syncs, Repos: c.kinds.repos, States: states, Secrets: world, Fleet: world, Alerts: c.alerts, Runs: world,
-		Poll: c.cfg.Poll, Recipients: c.recipients, Now: time.Now, Log: c.cfg.Log,
+		Poll: c.cfg.Poll, Recipients: c.recipients, Joined: c.joined, Now: time.Now, Log: c.cfg.Log,
 	})
 	c.kinds.stacks.Vet(c.vetStack)
 	states.Watch(func(ch store.Change[schema.SyncState]) {
@@ -49,6 +49,13 @@ func (c *core) recipients(server string) []string {
 		return st.Recipients
 	}
 	return nil
+}
+
+// joined reports whether a server has an agent that may connect, and whether it is
+// here.
+func (c *core) joined(server string) (joined, online bool) {
+	online, since := c.online(server)
+	return online || !since.IsZero(), online
 }
 
 // vetStack refuses settings of a stack whose compose files are not where they say.

@@ -272,7 +272,7 @@ func (r *Run) present(ctx context.Context, step string, online bool, since time.
 		case s.Started == 0 && online:
 			ev.State = schema.StateQueued
 		case s.Started == 0:
-			ev.State, ev.Note = schema.StateWaiting, waitingFor(s.Server, since)
+			ev.State, ev.Note = schema.StateWaiting, r.e.waitingFor(s.Server, since)
 		case !online:
 			ev.Note = "server " + s.Server.Name + " went offline while it works on this"
 		}

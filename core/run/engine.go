@@ -66,7 +66,10 @@ type Config struct {
 	// Online reports whether a server's agent is connected, and since when it has
 	// been so or not: the zero time for one that no agent has ever joined.
 	Online func(server string) (online bool, since time.Time)
-	Log    *slog.Logger
+	// Revoked says why the only agent that a server had may not connect any more; ""
+	// for none. May be nil.
+	Revoked func(server string) string
+	Log     *slog.Logger
 }
 
 // errStopping is the cause of contexts that end because core stops: nothing is

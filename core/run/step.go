@@ -108,7 +108,7 @@ func (r *Run) schedule(ctx context.Context, j Job, verb string) error {
 		Command: commandID(r.id, j.Step), Timeout: j.Timeout.Milliseconds(), Deadline: time.Now().Add(j.Wait).UnixMilli(),
 	}
 	if online, since := r.e.cfg.Online(j.Server.ID); !online {
-		s.State, s.Note = schema.StateWaiting, waitingFor(j.Server, since)
+		s.State, s.Note = schema.StateWaiting, r.e.waitingFor(j.Server, since)
 	}
 	if err := r.append(ctx, schema.Event{Type: schema.StepScheduled, Step: s}); err != nil {
 		return fmt.Errorf("record step %q: %w", j.Step, err)
@@ -128,8 +128,15 @@ func (r *Run) answered(ctx context.Context, s *schema.Step) {
 	}
 }
 
-func waitingFor(server schema.Target, since time.Time) string {
-	if since.IsZero() {
+func (e *Engine) waitingFor(server schema.Target, since time.Time) string {
+	why := ""
+	if e.cfg.Revoked != nil && since.IsZero() {
+		why = e.cfg.Revoked(server.ID)
+	}
+	switch {
+	case why != "":
+		return fmt.Sprintf("waiting for server %s, whose agent is shut out (%s): `berth server join-token %s` says how it joins again", server.Name, why, server.Name)
+	case since.IsZero():
 		return fmt.Sprintf("waiting for server %s, which no agent has joined yet: `berth server join-token %s` says how", server.Name, server.Name)
 	}
 	return fmt.Sprintf("waiting for server %s since %s", server.Name, since.UTC().Format("2006-01-02 15:04:05 UTC"))
@@ -194,7 +201,7 @@ func (r *Run) look(s *schema.Step) error {
 	online, since := r.e.cfg.Online(s.Server.ID)
 	if s.Started == 0 {
 		if !online && s.State != schema.StateWaiting {
-			return r.noteStep(s.Name, schema.StateWaiting, waitingFor(s.Server, since))
+			return r.noteStep(s.Name, schema.StateWaiting, r.e.waitingFor(s.Server, since))
 		}
 		return nil
 	}

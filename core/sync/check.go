@@ -69,6 +69,7 @@ func (s *Syncer) CheckPlan(ctx context.Context, p *resource.Plan) error {
 			d.configs[c.ID] = p.Settings(i)
 		}
 	}
+	p.Issues = append(p.Issues, s.disabled(p.Changes, nil)...)
 	sourced := []string{
 		"files_on_host", "file_contents", "linked_repo", "repo", "git_provider", "branch", "commit", "run_directory", "file_paths", "pre_deploy",
 	}

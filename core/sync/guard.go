@@ -9,10 +9,13 @@ import (
 
 // guard says why the deletes of a plan need a confirmation; empty when they do not.
 func (s *Syncer) guard(r schema.Resource[schema.SyncConfig], p Planned) (string, error) {
-	var gone []string
+	var gone, here []string
 	for _, c := range p.Changes {
 		if c.Op == "delete" {
 			gone = append(gone, c.Kind+" "+c.Name)
+			if _, online := s.joined(c.Kind, c.ID); online {
+				here = append(here, c.Name)
+			}
 		}
 	}
 	if len(gone) == 0 {
@@ -25,6 +28,9 @@ func (s *Syncer) guard(r schema.Resource[schema.SyncConfig], p Planned) (string,
 	var why string
 	if st, ok := s.state(r.ID); ok && st.Last != nil {
 		why = otherSource(st.Last.Source, p.Source)
+	}
+	if why == "" && len(here) > 0 {
+		why = fmt.Sprintf("the agent of %s is connected and would be shut out, until it joins again: declare the server (with config.enabled = true) to keep it", some(here, 10))
 	}
 	if why == "" && len(gone) > limit {
 		why = fmt.Sprintf("that is more than max_delete allows (%d of the %d that are in scope)", limit, p.resources.InScope())

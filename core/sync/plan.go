@@ -123,8 +123,14 @@ func (s *Syncer) planResources(ctx context.Context, r schema.Resource[schema.Syn
 		}
 		if x.Op == resource.OpDelete {
 			s.dressDelete(ctx, r.Config, &x)
+			if i := s.shutsOut(&x); i != nil {
+				p.Issues = append(p.Issues, *i)
+			}
 		}
 		p.Changes, p.at = append(p.Changes, x), append(p.at, at)
+	}
+	for _, i := range s.disabled(p.resources.Changes, func(c resource.Change) string { return tableAt(p.Files, c.File, c.Line) }) {
+		p.Issues = append(p.Issues, schema.SyncIssue{File: i.File, Line: i.Line, Key: i.Key, Text: i.Text, Warning: true})
 	}
 	for _, ch := range p.resources.Outside {
 		if ch.File == "" { // stored, and spared

@@ -383,3 +383,46 @@ func TestPlanIsOfTheRegistrysOps(t *testing.T) {
 		t.Error("schema.SyncChange counts on these words")
 	}
 }
+
+// A server that somebody joined by hand and no file declares is not deleted without a
+// confirmation while its agent is here, and one that files switch off by declaring
+// nothing is warned of.
+func TestJoinedServers(t *testing.T) {
+	online := true
+	w := synctest.New(t, func(c *sync.Config) {
+		c.Joined = func(id string) (bool, bool) {
+			r, err := c.Registry.Kind("server")
+			if err != nil {
+				return false, false
+			}
+			t, err := r.Find(id)
+			return err == nil && t.Name != "planned", err == nil && t.Name == "nexus" && online
+		}
+	})
+	w.Apply("[[server]]\nname = \"nexus\"\nconfig.enabled = true\n[[server]]\nname = \"planned\"\nconfig.enabled = true\n[[server]]\nname = \"bare\"\nconfig.enabled = true\n[[server]]\nname = \"off\"\nconfig.enabled = true\n")
+	w.Forge.Repo("a/b").Commit(map[string]string{"r.toml": "[[server]]\nname = \"bare\"\n[[server]]\nname = \"off\"\nconfig.enabled = false\n"}, "two")
+	w.Sync("s", "a/b", map[string]any{"delete": true, "max_delete": "100%"})
+	p := good(t, w, "s")
+	var said string
+	for _, i := range p.Issues {
+		if !i.Warning {
+			t.Errorf("%s", i)
+		}
+		said += i.String() + "\n"
+	}
+	for _, word := range []string{"server.nexus: is not declared, so it is deleted, although its agent is connected", "r.toml:1: server.bare: an agent has joined it, and this switches it off"} {
+		if !strings.Contains(said, word) {
+			t.Errorf("%q is not in:\n%s", word, said)
+		}
+	}
+	if strings.Contains(said, "server.off") || strings.Contains(said, "planned") {
+		t.Errorf("too much is said:\n%s", said)
+	}
+	if got := deletes(p); len(got) != 2 || !strings.Contains(p.Guard, "nexus is connected") || !strings.Contains(p.Guard, "confirm_deletes") {
+		t.Errorf("deletes %v, guard %q", got, p.Guard)
+	}
+	online = false
+	if p = good(t, w, "s"); p.Guard != "" {
+		t.Errorf("its agent is away: %q", p.Guard)
+	}
+}

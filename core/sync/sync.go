@@ -57,9 +57,12 @@ type Config struct {
 	// Recipients are the age recipients that a server can decrypt for, by its id; none
 	// when its agent has not told. May be nil.
 	Recipients func(server string) []string
-	Poll       time.Duration // DefaultPoll when 0; below 0 never
-	Now        func() time.Time
-	Log        *slog.Logger
+	// Joined reports whether a server, by its id, has an agent that may connect, and
+	// whether that is here. May be nil.
+	Joined func(server string) (joined, online bool)
+	Poll   time.Duration // DefaultPoll when 0; below 0 never
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Syncer plans syncs and keeps what is pending.
