@@ -6,6 +6,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"berth/core/access"
@@ -128,6 +129,8 @@ type API struct {
 	table *table
 	tags  tagBook
 	mux   *http.ServeMux
+	// clientOf are the files of the TypeScript client, made when first asked for.
+	clientOf func() map[string]string
 }
 
 // New makes the table of d's kinds, actions and everything else. It panics when
@@ -143,6 +146,13 @@ func New(d Deps) *API {
 		rows = append(rows, part...)
 	}
 	a.table = newTable(rows)
+	a.clientOf = sync.OnceValue(func() map[string]string {
+		files, err := a.typescript()
+		if err != nil {
+			d.Log.Error("make the TypeScript client", "err", err)
+		}
+		return files
+	})
 	a.mux = a.routes()
 	return a
 }
@@ -156,5 +166,5 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTT
 
 // Routes are the patterns to mount the API at.
 func Routes() []string {
-	return []string{"/read", "/read/", "/write", "/write/", "/execute", "/execute/", "/auth/", "/user", "/version", "/docs", "/docs/", "/stream/", "/ws/update", "/backup"}
+	return []string{"/read", "/read/", "/write", "/write/", "/execute", "/execute/", "/auth/", "/user", "/version", "/docs", "/docs/", "/client/", "/stream/", "/ws/update", "/backup"}
 }

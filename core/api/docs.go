@@ -62,7 +62,7 @@ func (a *API) docsRequest(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	s := &shapes{components: map[string]any{}}
+	s := newShapes()
 	answer := inline(found.Result(s), s, 0)
 	shape, err := indented(answer)
 	if err != nil {

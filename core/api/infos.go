@@ -134,12 +134,12 @@ type stackInfo struct {
 	Project          *string        `json:"deployed_project_name"`
 	DeployedHash     *string        `json:"deployed_hash"`
 	DeployedMessage  *string        `json:"deployed_message"`
-	DeployedContents []None         `json:"deployed_contents"`
-	DeployedServices []serviceNames `json:"deployed_services"`
+	DeployedContents []None         `json:"deployed_contents" null:"true"`
+	DeployedServices []serviceNames `json:"deployed_services" null:"true"`
 	DeployedConfig   *string        `json:"deployed_config"`
 	LatestServices   []serviceNames `json:"latest_services"`
-	RemoteContents   []None         `json:"remote_contents"`
-	RemoteErrors     []None         `json:"remote_errors"`
+	RemoteContents   []None         `json:"remote_contents" null:"true"`
+	RemoteErrors     []None         `json:"remote_errors" null:"true"`
 	LatestHash       *string        `json:"latest_hash"`
 	LatestMessage    *string        `json:"latest_message"`
 }

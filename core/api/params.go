@@ -18,7 +18,10 @@ type Param struct {
 	Items    string   `json:"items,omitempty"`
 	Required bool     `json:"required"`
 	Doc      string   `json:"doc,omitempty"`
+	Enum     []string `json:"enum,omitempty"`
 	index    []int
+	typ      reflect.Type        // where it is a field's
+	shape    func(s *shapes) any // instead of the type's
 }
 
 // paramsOf lists the parameters of a struct type in the order of its fields.
@@ -33,7 +36,7 @@ func paramsOf(t reflect.Type) []Param {
 			continue
 		}
 		p := Param{
-			Name: name, Type: jsonType(f.Type), Doc: f.Tag.Get("doc"), index: f.Index,
+			Name: name, Type: jsonType(f.Type), Doc: f.Tag.Get("doc"), index: f.Index, typ: f.Type,
 			Required: !strings.Contains(opts, "omit"),
 		}
 		if p.Type == "array" {
@@ -41,6 +44,9 @@ func paramsOf(t reflect.Type) []Param {
 		}
 		if a := f.Tag.Get("alias"); a != "" {
 			p.Aliases = strings.Split(a, ",")
+		}
+		if e := f.Tag.Get("enum"); e != "" {
+			p.Enum = enumOf(e)
 		}
 		out = append(out, p)
 	}

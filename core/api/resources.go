@@ -206,7 +206,7 @@ type listParams struct {
 }
 
 func (b kindAPI) list() Row {
-	return row(GroupRead, spec{
+	r := row(GroupRead, spec{
 		name: "List" + b.name + "s", doc: "List " + b.k.Name() + "s, page by page.", needs: access.CanRead,
 		example: map[string]any{"query": map[string]any{"tags": []string{"prod"}}},
 	}, func(ctx context.Context, p listParams) ([]listItem, error) {
@@ -222,6 +222,8 @@ func (b kindAPI) list() Row {
 		}
 		return out, nil
 	})
+	r.Result = func(s *shapes) any { return listShape(b.itemShape(s)) }
+	return r
 }
 
 func (b kindAPI) listFull() Row {
@@ -240,7 +242,7 @@ func (b kindAPI) listFull() Row {
 		}
 		return out, nil
 	})
-	r.Result = func(s *shapes) any { return map[string]any{"type": "array", "items": b.shape(s)} }
+	r.Result = func(s *shapes) any { return listShape(b.shape(s)) }
 	return r
 }
 
@@ -277,8 +279,7 @@ func (b kindAPI) create() Row {
 		}
 		return b.show(ctx, raw)
 	})
-	r.Result = b.shape
-	return r
+	return b.withSettings(r)
 }
 
 func (b kindAPI) copy() Row {
@@ -315,8 +316,7 @@ func (b kindAPI) update() Row {
 		}
 		return b.show(ctx, raw)
 	})
-	r.Result = b.shape
-	return r
+	return b.withSettings(r)
 }
 
 func (b kindAPI) rename() Row {

@@ -34,6 +34,7 @@ func (a *API) routes() *http.ServeMux {
 	mux.HandleFunc("GET /docs/auth/{group}/{name}", a.docsRequest)
 	mux.HandleFunc("GET /stream/runs/{id}", a.streamRun)
 	mux.HandleFunc("GET /ws/update", a.liveUpdates)
+	mux.HandleFunc("GET /client/{name...}", a.clientFile)
 	mux.HandleFunc("POST /backup", a.takeBackup)
 	return mux
 }

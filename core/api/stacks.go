@@ -19,7 +19,7 @@ type stackService struct {
 	Container *container `json:"container"`
 	Swarm     *None      `json:"swarm_service"`
 	State     string     `json:"state"`
-	Digests   []string   `json:"image_digests"`
+	Digests   []string   `json:"image_digests" null:"true"`
 }
 
 type stackRef struct {

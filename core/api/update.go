@@ -19,7 +19,7 @@ type Update struct {
 	Target    target `json:"target"`
 	Logs      []Log  `json:"logs"`
 	Ended     *int64 `json:"end_ts"`
-	Status    string `json:"status"` // Queued, InProgress, Complete
+	Status    string `json:"status" enum:"Queued,InProgress,Complete"`
 	Commit    string `json:"commit_hash,omitempty"`
 	Other     string `json:"other_data,omitempty"` // what was decided and why, in words
 	Prev      string `json:"prev_toml,omitempty"`
@@ -35,7 +35,7 @@ type UpdateItem struct {
 	Username  string `json:"username"`
 	Operator  string `json:"operator"`
 	Target    target `json:"target"`
-	Status    string `json:"status"`
+	Status    string `json:"status" enum:"Queued,InProgress,Complete"`
 	Other     string `json:"other_data,omitempty"`
 }
 
