@@ -66,8 +66,26 @@ func (p *program) serverCommand() *cobra.Command {
 		},
 	}
 	revoke.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	c.AddCommand(join, list, revoke)
+	c.AddCommand(join, list, revoke, p.confirmCommand())
 	return c
+}
+
+// confirmCommand lets in an agent that lost its key.
+func (p *program) confirmCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "confirm SERVER KEY", Short: "Let in an agent that asks to be a server's, with the key it shows", Args: cobra.ExactArgs(2),
+		Long: `Let in an agent that asks to be a server's: one that lost its key, or a new one that was
+started with connect_as. It prints its key, as does the server's page; compare the two.
+An agent that the server had before is shut out.`,
+		Example: "  berth server confirm nexus UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4",
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := p.call(c.Context(), api.GroupWrite, "UpdateServerPublicKey", map[string]any{"server": args[0], "public_key": args[1]}, nil); err != nil {
+				return err
+			}
+			fmt.Fprintf(p.out, "%s: the agent with this key is let in\n", args[0])
+			return nil
+		},
+	}
 }
 
 // natsContext is a context file of the stock nats client.

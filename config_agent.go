@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/nats-io/nkeys"
+
 	"berth/bus"
 	"berth/schema"
 )
@@ -39,6 +41,10 @@ func agentKeys() []key {
 		{name: "core", in: inAgent, peri: "core_addresses core_address", doc: "addresses of core; needed once, to join", read: aReader(aList, coreAddresses)},
 		{name: "allowed-ips", in: inAgent, peri: "allowed_ips", doc: "addresses or networks in which core is: to no other the agent connects", read: networks(func(c *configs) *[]netip.Prefix { return &c.agent.Allowed })},
 		{name: "token", in: inAgent, secret: true, doc: "join token; needed once", read: toText(func(c *configs) *string { return &c.agent.Token })},
+		{name: "onboarding-key", in: inAgent, peri: "onboarding_key", secret: true, doc: "key O_…_O by which the agent makes its own server, instead of a join token; needed once", read: toText(func(c *configs) *string { return &c.agent.OnboardingKey })},
+		{name: "connect-as", in: inAgent, peri: "connect_as", doc: "name of the server to be; $(hostname) is the machine's own. Without a token or a key an administrator has to confirm the agent", read: aReader(aText, connectAs)},
+		{name: "core-public-keys", in: inAgent, peri: "core_public_keys core_public_key", doc: "public nkeys (U…) of which core must have one, when the agent joins; Komodo's own keys among them say nothing here", read: aReader(aList, coreKeysOf)},
+		{name: "core-tls-insecure-skip-verify", in: inAgent, peri: "core_tls_insecure_skip_verify", doc: "an agent that joins with connect_as alone trusts whatever answers as core, and remembers its key; with a token or an onboarding key it has no effect: they prove core", read: toFlag(func(c *configs) *bool { return &c.agent.TrustFirst })},
 		{name: "proxy", in: inAgent, doc: "HTTP proxy through which core is reached", read: toText(func(c *configs) *string { return &c.agent.Proxy })},
 	}, agentOnly()...)
 }
@@ -59,9 +65,7 @@ func agentOnly() []key {
 		}
 	}
 	add("the agent makes its own key and keeps it in the data folder", aText, true, "private_key")
-	add("a join token says which core to trust", aList, false, "core_public_keys core_public_key")
 	add("keys are proved; a shared passkey opens nothing", aList, true, "passkeys")
-	add("a join token carries the pin of core's own certificate", aFlag, false, "core_tls_insecure_skip_verify")
 	add(listens, aFlag, false, "server_enabled", "ssl_enabled")
 	add(listens, aNumber, false, "port")
 	add(listens, aText, false, "bind_ip", "ssl_key_file", "ssl_cert_file")
@@ -102,6 +106,36 @@ func coreAddresses(c *configs, v string) error {
 		out = append(out, strings.TrimRight(a, "/"))
 	}
 	c.agent.Core = strings.Join(out, ",")
+	return nil
+}
+
+// connectAs takes the name of a server. No shell is asked for the machine's own.
+func connectAs(c *configs, v string) error {
+	if strings.Contains(v, "$(hostname)") {
+		name, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("the machine's name: %w", err)
+		}
+		v = strings.ReplaceAll(v, "$(hostname)", name)
+	}
+	if strings.Contains(v, "$(") {
+		return errors.New("no shell is asked: of $(…) only $(hostname) is understood")
+	}
+	c.agent.ConnectAs = v
+	return nil
+}
+
+// coreKeysOf takes those keys of core that can be Berth's.
+func coreKeysOf(c *configs, v string) error {
+	c.agent.CoreKeys = nil
+	for _, k := range schema.ParseStrList(v) {
+		switch {
+		case nkeys.IsValidPublicUserKey(k):
+			c.agent.CoreKeys = append(c.agent.CoreKeys, k)
+		case strings.HasPrefix(k, "U") && len(k) > 40:
+			return fmt.Errorf("%q is no public nkey: copy it whole", k)
+		}
+	}
 	return nil
 }
 

@@ -25,6 +25,7 @@ const DurableEngine = "engine"
 const (
 	BucketAgents    = "AGENTS"     // who may connect, by public nkey
 	BucketTokens    = "TOKENS"     // join tokens, by sha256
+	BucketOnboard   = "ONBOARDING" // onboarding keys, by the sha256 of their public half; secrets sealed
 	BucketResources = "RESOURCES"  // every kind: <kind>/<id>
 	BucketVariables = "VARIABLES"  // values sealed
 	BucketAccounts  = "ACCOUNTS"   // git and registry accounts, tokens sealed

@@ -200,6 +200,7 @@ func coreActions(d *execution.Deps) []run.Action {
 		{Name: "BackupCoreDatabase", Admin: true, Doc: "Write an encrypted backup of core into its folder of backups, and read it back.", Params: noParams{}, Body: d.BackupCore, Queue: coreQueue},
 		{Name: "ClearRepoCache", Admin: true, Doc: "Empty core's cache of repositories; it fills itself again.", Params: noParams{}, Body: d.ClearRepos, Queue: coreQueue},
 		{Name: "RotateAllServerKeys", Admin: true, Doc: "Have every agent that is online change its key; servers with auto_rotate_keys only.", Params: noParams{}, Body: d.RotateServerKeys, Queue: coreQueue},
+		{Name: "RotateServerKeys", Kind: "server", Param: "server", Doc: "Have a server's agent change its key; both are good until the new one has proved itself.", Params: execution.ServerParams{}, Body: d.RotateServer, Queue: coreQueue},
 		{Name: "RotateCoreKeys", Admin: true, Doc: "Give core itself new keys, which all agents learn first.", Params: execution.RotateCoreParams{}, Body: d.RotateCoreKeys, Queue: coreQueue},
 		{Name: "Sleep", Doc: "Wait.", Params: sleepParams{}, Body: sleep},
 	}

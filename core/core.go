@@ -101,6 +101,8 @@ type core struct {
 	conn       *bus.Conn
 	sealer     *store.Sealer
 	principals *store.Principals
+	onboard    *store.Bucket[onboardKey]
+	attempts   *attempts
 	registry   *resource.Registry
 	kinds      kinds
 	deployed   *store.Bucket[schema.Deployed]
@@ -132,7 +134,7 @@ type core struct {
 // Run serves until ctx ends. It fails when the data folder or the port cannot be
 // had, and when the configuration would open core to others without protection.
 func Run(ctx context.Context, cfg Config) error {
-	c := &core{cfg: cfg, changes: newChanges()}
+	c := &core{cfg: cfg, changes: newChanges(), attempts: newAttempts()}
 	if err := c.checkConfig(); err != nil {
 		return err
 	}
@@ -179,6 +181,9 @@ func (c *core) open(ctx context.Context) error {
 		return err
 	}
 	c.principals.OnRevoked(c.hub.Kick)
+	if c.onboard, err = store.Open[onboardKey](ctx, c.conn, bus.BucketOnboard, store.Options{Log: c.cfg.Log}); err != nil {
+		return err
+	}
 	resources, err := store.Open[json.RawMessage](ctx, c.conn, bus.BucketResources, store.Options{Log: c.cfg.Log})
 	if err != nil {
 		return err

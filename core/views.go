@@ -22,15 +22,17 @@ func (c *core) Servers(ctx context.Context) ([]schema.ServerView, error) {
 	if err != nil {
 		return nil, err
 	}
-	joined := map[string]bool{}
+	joined := map[string]string{}
 	for _, p := range c.principals.List() {
-		joined[p.ID] = joined[p.ID] || !p.Revoked
+		if !p.Revoked {
+			joined[p.ID] = p.NKey
+		}
 	}
 	out := make([]schema.ServerView, 0, len(list))
 	for _, r := range list {
 		m := c.monitor.Server(r.ID)
 		v := schema.ServerView{
-			Resource: r, Online: m.Online, Joined: joined[r.ID], Status: m.Status, Stacks: count[r.ID],
+			Resource: r, Online: m.Online, Joined: joined[r.ID] != "", Key: joined[r.ID], Other: c.attempts.of(r.ID), Status: m.Status, Stacks: count[r.ID],
 			Waiting: c.engine.Waiting(r.ID), State: serverState(r, m),
 		}
 		if !m.Since.IsZero() {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,14 @@ type Config struct {
 	Core string
 	// Token is a join token; needed once.
 	Token string
+	// OnboardingKey lets the agent make its own server, named ConnectAs, instead of a
+	// token; with ConnectAs alone an administrator has to confirm it.
+	OnboardingKey, ConnectAs string
+	// CoreKeys are public nkeys of which core must have one when the agent joins; any
+	// that is proved otherwise when empty.
+	CoreKeys []string
+	// TrustFirst joins whatever answers as core where nothing proves it.
+	TrustFirst bool
 	// Data is the folder the agent keeps its key, journal, repositories and stacks in.
 	Data string
 	// Repos, Stacks and Builds are the folders of clones of repos, files of stacks and
@@ -130,7 +139,9 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer a.close()
-	err = a.connect(ctx)
+	if err = a.onboard(ctx); err == nil {
+		err = a.connect(ctx)
+	}
 	if a.conn != nil {
 		defer a.conn.Close()
 	}
@@ -248,6 +259,12 @@ func (a *Agent) recall() error {
 	}
 	if a.cfg.Core != "" {
 		a.join.Core = a.cfg.Core
+	}
+	if len(a.cfg.CoreKeys) > 0 && a.key == newKeyFile && !slices.Contains(a.cfg.CoreKeys, a.join.Key) {
+		return schema.Errorf(schema.Denied, "the join token is of another core than core_public_keys names")
+	}
+	if a.join.Server == "" && (a.cfg.ConnectAs != "" || a.cfg.OnboardingKey != "") {
+		return a.willOnboard()
 	}
 	if a.join.Server == "" {
 		return schema.Errorf(schema.Invalid, "this agent has not joined a core yet: run `berth server join-token NAME` on core and start the agent with the line it prints")

@@ -21,6 +21,8 @@ type ServerView struct {
 	Joined   bool                   `json:"joined"`            // an agent has enrolled
 	Since    int64                  `json:"since,omitempty"`   // unix ms of the last change of Online
 	Address  string                 `json:"address,omitempty"` // where its agent connects from
+	Key      string                 `json:"key,omitempty"`     // public nkey of its agent
+	Other    string                 `json:"other,omitempty"`   // key that asked to be the agent, and waits for an administrator
 	Status   *AgentStatus           `json:"status,omitempty"`  // the last one, also of an absent agent
 	Waiting  int                    `json:"waiting"`           // commands that wait for it
 	Stacks   int                    `json:"stacks"`

@@ -32,6 +32,7 @@ type Deps struct {
 	Deliveries Deliveries
 	Syncs      Syncs // may be nil
 	Fleet      Fleet
+	Onboarding Onboarding // may be nil
 	Alerts     Alerts
 	Accounts   Accounts // may be nil
 	Tags       Tags     // may be nil
@@ -140,7 +141,7 @@ func New(d Deps) *API {
 	var rows []Row
 	for _, part := range [][]Row{
 		a.systemRows(), a.accountRows(), a.loginRows(), a.manageRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.stackRows(), a.deploymentRows(), a.tagRows(),
-		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.deliveryRows(), a.alertRows(), a.updateCheckRows(), a.scheduleRows(), a.syncRows(), a.executionRows(),
+		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.onboardingRows(), a.deliveryRows(), a.alertRows(), a.updateCheckRows(), a.scheduleRows(), a.syncRows(), a.executionRows(),
 		a.swarmRows(), a.terminalRows(), a.accountsRows(), a.extraArgsRows(),
 	} {
 		rows = append(rows, part...)

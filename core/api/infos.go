@@ -93,6 +93,7 @@ func (a *API) serverInfos(ctx context.Context) (map[string]info, error) {
 			State: v.State, Region: c.Region, External: orNull(c.ExternalAddress), Address: orNull(v.Address),
 			Unreachable: c.SendUnreachableAlerts, CPU: c.SendCPUAlerts, Mem: c.SendMemAlerts, Disk: c.SendDiskAlerts,
 			Mismatch: c.SendVersionMismatchAlerts, NoTerminals: true, NoContainer: true,
+			PublicKey: orNull(v.Key), Attempted: orNull(v.Other),
 			Thresholds: thresholds{c.CPUWarning, c.CPUCritical, c.MemWarning, c.MemCritical, c.DiskWarning, c.DiskCritical},
 		}
 		if v.Online && v.Status != nil {
@@ -101,7 +102,7 @@ func (a *API) serverInfos(ctx context.Context) (map[string]info, error) {
 		if v.State == schema.ServerNotOk {
 			item.Err = &problem{Error: serverTrouble(v), Trace: []string{}, Code: schema.Unavailable}
 		}
-		one := info{full: serverInfo{}, item: item, state: string(v.State)}
+		one := info{full: serverInfo{AttemptedKey: v.Other, PublicKey: v.Key}, item: item, state: string(v.State)}
 		if v.State == schema.ServerOk && item.Version != nil && *item.Version != a.deps.Version {
 			one.bucket = "warning" // its agent is of another version
 		}

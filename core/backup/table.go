@@ -34,6 +34,7 @@ func table() []item {
 		{bus.StreamOutput, left, "output of steps: bulk that is kept for days only; what happened is in the runs"},
 
 		bucket(bus.BucketAgents, held, "who may connect"),
+		bucket(bus.BucketOnboard, held, "onboarding keys"),
 		bucket(bus.BucketResources, held, "what is declared"),
 		bucket(bus.BucketVariables, held, "values, sealed"),
 		bucket(bus.BucketAccounts, held, "accounts, sealed"),

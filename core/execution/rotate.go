@@ -61,6 +61,14 @@ func (d *Deps) RotateServerKeys(ctx context.Context, r *run.Run) (run.Outcome, e
 	return res.outcome(dec), res.err()
 }
 
+// RotateServer has the agent of one server change its key.
+func (d *Deps) RotateServer(ctx context.Context, r *run.Run) (run.Outcome, error) {
+	t := r.Record().Target
+	job := run.Job{Step: "rotate", Server: t, Key: "key-" + t.ID, Wait: rotateWait}
+	_, err := run.Do(ctx, r, job, schema.KeyRotate, schema.KeyRotateReq{})
+	return run.Outcome{}, err
+}
+
 // rotated counts what became of the servers.
 type rotated struct {
 	mu                           sync.Mutex

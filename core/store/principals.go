@@ -95,6 +95,41 @@ func (p *Principals) Redeem(ctx context.Context, hash, nkey string) (hub.Princip
 	return pr, nil
 }
 
+// Admit makes a key the only one of a server's agent, without a token: an onboarding
+// key or an administrator answers for it. Keys that the server had before are revoked.
+func (p *Principals) Admit(ctx context.Context, server schema.Target, nkey, reason string) error {
+	known, ok := p.Lookup(nkey)
+	switch {
+	case ok && known.Revoked:
+		return schema.Errorf(schema.Denied, "the key was revoked: make a new one to join again")
+	case ok && (known.Kind != hub.KindAgent || known.ID != server.ID):
+		return schema.Errorf(schema.Conflict, "the key is of another: each agent needs one of its own")
+	case !ok:
+		pr := hub.Principal{NKey: nkey, Kind: hub.KindAgent, ID: server.ID, Name: server.Name}
+		if err := p.Add(ctx, pr); err != nil {
+			return err
+		}
+	}
+	for _, old := range p.keysOf(server.ID) {
+		if old.NKey == nkey {
+			continue
+		}
+		if err := p.Revoke(ctx, old.NKey, reason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// KeysOf returns the public nkeys of a server's agent, those in use alone.
+func (p *Principals) KeysOf(server string) []string {
+	var out []string
+	for _, pr := range p.keysOf(server) {
+		out = append(out, pr.NKey)
+	}
+	return out
+}
+
 // Add lets a key in without a token: operators, and the agent inside `berth up`.
 // schema.Conflict when the key is known.
 func (p *Principals) Add(ctx context.Context, pr hub.Principal) error {
