@@ -186,7 +186,10 @@ func (a *API) confirmServer(ctx context.Context, p struct {
 	}
 	c, _ := access.CallerOf(ctx)
 	t, err = a.deps.Onboarding.Confirm(ctx, c.Actor, t.ID, p.PublicKey)
-	return a.done(ctx, "UpdateServerPublicKey", t, began), err
+	if err != nil {
+		return Update{}, err
+	}
+	return a.done(ctx, "UpdateServerPublicKey", t, began, "key "+p.PublicKey), nil
 }
 
 func (a *API) rotateServer(ctx context.Context, p struct {
