@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"strings"
@@ -134,12 +135,12 @@ func (p *program) password(file string) (string, error) {
 
 // login signs in, makes an API key and keeps it.
 func (p *program) login(ctx context.Context, a profile.Account, user, password, name string) error {
-	var in struct{ Data struct{ JWT string } }
 	h := httpClient(a)
-	if err := api.NewClient(a.Host, "", "", h, version).Call(ctx, api.GroupLogin, "LoginLocalUser", map[string]string{"username": user, "password": password}, &in); err != nil {
+	token, err := p.token(ctx, a, h, user, password)
+	if err != nil {
 		return err
 	}
-	h.Transport = bearer{h.Transport, in.Data.JWT}
+	h.Transport = bearer{h.Transport, token}
 	var made struct{ Key, Secret string }
 	if err := api.NewClient(a.Host, "", "", h, version).Call(ctx, api.GroupManage, "CreateApiKey", map[string]string{"name": name}, &made); err != nil {
 		return err
@@ -159,6 +160,41 @@ func (p *program) login(ctx context.Context, a profile.Account, user, password, 
 	}
 	fmt.Fprintf(p.err, "Signed in to %s as %s; the API key is in %s.\n", a.Host, user, where)
 	return nil
+}
+
+// token signs in, with a code when there is a second factor.
+func (p *program) token(ctx context.Context, a profile.Account, h *http.Client, user, password string) (string, error) {
+	var err error
+	if h.Jar, err = cookiejar.New(nil); err != nil { // carries the sign-in from one step to the next
+		return "", schema.Wrap(schema.Internal, err, "keep cookies")
+	}
+	c := api.NewClient(a.Host, "", "", h, version)
+	var in struct {
+		Type string
+		Data struct{ JWT string }
+	}
+	if err := c.Call(ctx, api.GroupLogin, "LoginLocalUser", map[string]string{"username": user, "password": password}, &in); err != nil {
+		return "", err
+	}
+	question := "Code of your authenticator, or a recovery code: "
+	switch in.Type {
+	case "Jwt":
+		return in.Data.JWT, nil
+	case "Passkey":
+		question = "Your passkey works in a browser only. " + question
+	}
+	for tries := 1; ; tries++ {
+		code, err := p.ask(question, "")
+		if err != nil {
+			return "", err
+		}
+		var out struct{ JWT string }
+		err = c.Call(ctx, api.GroupLogin, "CompleteTotpLogin", map[string]string{"code": code}, &out)
+		if err == nil || tries == 3 || schema.CodeOf(err) != schema.Unauthenticated || !terminal(p.in) {
+			return out.JWT, err
+		}
+		fmt.Fprintln(p.err, schema.SafeText(err))
+	}
 }
 
 // bearer sends a token with every request.

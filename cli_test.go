@@ -21,11 +21,12 @@ import (
 
 // station is a core that command lines are run against.
 type station struct {
-	t    *testing.T
-	name string // of the program; berth without
-	url  string
-	home string
-	env  []string
+	t     *testing.T
+	name  string // of the program; berth without
+	url   string
+	home  string
+	env   []string
+	typed string // what is typed at the questions
 }
 
 func newStation(t *testing.T) *station {
@@ -58,7 +59,7 @@ func (s *station) do(args ...string) (code int, out, errs string) {
 	s.t.Helper()
 	var stdout, stderr bytes.Buffer
 	env, environ := envOf(append([]string{"HOME=" + s.home}, s.env...)...)
-	code = run(s.t.Context(), args, world{name: s.name, in: strings.NewReader(""), out: &stdout, err: &stderr, env: env, environ: environ})
+	code = run(s.t.Context(), args, world{name: s.name, in: strings.NewReader(s.typed), out: &stdout, err: &stderr, env: env, environ: environ})
 	return code, stdout.String(), stderr.String()
 }
 

@@ -10,8 +10,8 @@ func authKeys() []key {
 		}
 	}
 	const (
-		rights  = "what a user may do is what he was given"
-		limit   = "five wrong guesses in fifteen seconds are too many, from any address; what is right is never locked out"
+		rights = "what a user may do is what he was given"
+		limit  = "five wrong guesses in fifteen seconds are too many, from any address; what is right is never locked out"
 	)
 	add(rights, aFlag, false, "transparent_mode", "disable_non_admin_create", "ui_write_disabled")
 	add(limit, aFlag, false, "auth_rate_limit_disabled")
