@@ -1,6 +1,9 @@
 package schema
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // ProcedureConfig is the settings of a procedure: stages that run one after the
 // other, each a set of executions that run at once.
@@ -42,6 +45,7 @@ type EnabledExecution struct {
 	Concurrency       int      `json:"concurrency,omitempty" own:"true" doc:"Of a batch: most of its runs at once; 0 is all."`
 	Timeout           Duration `json:"timeout,omitempty" own:"true" doc:"Longest one try of it may take, as 10m or 1h30m; it is then canceled and has failed."`
 	Retries           int      `json:"retries,omitempty" own:"true" doc:"How often it is tried again when it failed."`
+	RetryDelay        Duration `json:"retry_delay,omitempty" own:"true" doc:"Pause before each further try, as 30s or 5m; none unless set."`
 	ContinueOnFailure bool     `json:"continue_on_failure,omitempty" own:"true" doc:"Its failure does not fail the stage; the run then ends with a warning."`
 }
 
@@ -70,6 +74,9 @@ func (c ProcedureConfig) Check() Report {
 			if e.Retries < 0 || e.Retries > maxRetries {
 				r.fail(index("stages", i)+"."+index("executions", j)+".retries", "want 0 to %d", maxRetries)
 			}
+			if e.RetryDelay < 0 || time.Duration(e.RetryDelay) > maxRetryDelay {
+				r.fail(index("stages", i)+"."+index("executions", j)+".retry_delay", "want 0 to %s", maxRetryDelay)
+			}
 		}
 	}
 	return r
@@ -77,6 +84,9 @@ func (c ProcedureConfig) Check() Report {
 
 // maxRetries is how often an execution may be tried again.
 const maxRetries = 100
+
+// maxRetryDelay is the longest pause between two tries.
+const maxRetryDelay = 24 * time.Hour
 
 // CheckSelf refuses a procedure that runs itself, and executions that cannot run.
 func (c ProcedureConfig) CheckSelf(id string) Report {

@@ -175,7 +175,11 @@ func (p SyncPlan) Text() string {
 		b.WriteString(i.String() + "\n")
 	}
 	if p.Problem != nil {
-		return b.String() + "no plan: " + p.Problem.Text + "\n"
+		text := p.Problem.Text
+		if slices.ContainsFunc(p.Issues, func(i SyncIssue) bool { return !i.Warning }) { // they stand above
+			text, _, _ = strings.Cut(text, ": ")
+		}
+		return b.String() + "no plan: " + text + "\n"
 	}
 	same := 0
 	for _, c := range p.Changes {

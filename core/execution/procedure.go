@@ -256,6 +256,11 @@ func (d *Deps) execute(ctx context.Context, r *run.Run, e execution, t *tally) e
 			return err
 		}
 		if child.State == schema.StateFailed && try < e.what.Retries {
+			if pause := time.Duration(e.what.RetryDelay); pause > 0 {
+				if err := r.Sleep(ctx, name+" / pause", pause); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		label := what.Type

@@ -163,6 +163,25 @@ func TestFailedExecutionIsTriedAgain(t *testing.T) {
 	}
 }
 
+// Between two tries is the pause that is asked for, a step of its own.
+func TestTriesHaveAPause(t *testing.T) {
+	const pause = 80 * time.Millisecond
+	l := newLab(t, stageOf(func(s *schema.ProcedureStage) {
+		s.Executions[0].Retries, s.Executions[0].RetryDelay = 2, schema.Duration(pause)
+	}, "Flaky"))
+	l.fails.Store(2)
+	r := l.wait(l.begin().ID)
+	pauses := 0
+	for _, s := range r.Steps {
+		if s.Kind == schema.StepSleep && s.State == schema.StateSucceeded {
+			pauses++
+		}
+	}
+	if took := time.Duration(r.Ended-r.Started) * time.Millisecond; r.State != schema.StateSucceeded || pauses != 2 || took < 2*pause {
+		t.Errorf("%s in %s with %d pauses", r.State, took, pauses)
+	}
+}
+
 func TestFailureIsLetPass(t *testing.T) {
 	for name, change := range map[string]func(s *schema.ProcedureStage){
 		"execution": func(s *schema.ProcedureStage) { s.Executions[0].ContinueOnFailure = true },
