@@ -65,6 +65,9 @@ hold * and ?, and be given several times.`,
 	fs.StringVarP(&f.format, "format", "f", "table", "table or json")
 	fs.IntVarP(&f.page, "page", "p", 0, "only this page of 100, from 1; everything without")
 	_ = c.RegisterFlagCompletionFunc("server", p.names("ListServers")) // the flag is there
+	_ = c.RegisterFlagCompletionFunc("container", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return p.containerNames(c), cobra.ShellCompDirectiveNoFileComp
+	})
 	inspect := p.inspectCommand()
 	inspect.Aliases = []string{"i"}
 	c.AddCommand(inspect)

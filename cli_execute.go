@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -256,13 +257,14 @@ func (p *program) perform(ctx context.Context, r offered, params map[string]any,
 		return err
 	}
 	if r.Group != api.GroupRead { // some writes start a run too
-		started, err := updates(raw)
-		if err != nil {
-			return err
-		}
+		started, refused := updates(raw)
 		started = slices.DeleteFunc(started, func(u api.Update) bool { return u.ID == nil })
 		if len(started) > 0 {
-			return p.finish(ctx, started, noWait)
+			err := p.finish(ctx, started, noWait)
+			return cmp.Or(refused, err) // what was started is watched all the same
+		}
+		if refused != nil {
+			return refused
 		}
 	}
 	var v any

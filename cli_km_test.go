@@ -210,3 +210,29 @@ func TestKmNamesAreCompleted(t *testing.T) {
 		}
 	}
 }
+
+// TestKmWithoutFiles is km in a container: all from the environment, the command line,
+// or a .env beside.
+func TestKmWithoutFiles(t *testing.T) {
+	s := newKm(t)
+	line := s.ok("create", "api-key", "here", "--json")
+	var made struct{ Key, Secret string }
+	if err := json.Unmarshal([]byte(line), &made); err != nil {
+		t.Fatal(err)
+	}
+	s.home, s.env = t.TempDir(), nil
+	if code, _, errs := s.do("list"); code == 0 {
+		t.Errorf("without anything: %s", errs)
+	}
+	s.ok("execute", "-a", s.url, "-k", made.Key, "-s", made.Secret, "sleep", "1", "-y")
+	s.ok("run", "pr", "nap", "-y", "--host", s.url, "-k", made.Key, "-s", made.Secret)
+	s.ok("execute", "auto-update", "-s", "-y", "-k", made.Key, "--secret", made.Secret, "-a", s.url)
+	if err := os.WriteFile(".env", []byte("HERE="+s.url+"\nKOMODO_CLI_HOST=${HERE}\nKOMODO_CLI_KEY="+made.Key+"\nKOMODO_CLI_SECRET='"+made.Secret+"'\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.ok("list", "-a")
+	s.env = []string{"KOMODO_CLI_SECRET=S_wrong_S"}
+	if code, _, errs := s.do("list"); code != 3 {
+		t.Errorf("the environment is not before .env: %d %s", code, errs)
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -47,14 +48,19 @@ func (p *program) deployCommand() *cobra.Command {
 				request = "DeployStackIfChanged"
 			}
 			var started []api.Update
+			var refused error
 			for _, name := range args {
 				list, err := p.start(c.Context(), request, param, name, services)
+				started, refused = append(started, list...), cmp.Or(refused, err)
 				if err != nil {
-					return err
+					break
 				}
-				started = append(started, list...)
 			}
-			return p.watch(c.Context(), started, f.noWait)
+			if refused != nil && len(started) == 0 {
+				return refused
+			}
+			err := p.watch(c.Context(), started, f.noWait)
+			return cmp.Or(refused, err) // what was started is watched all the same
 		},
 	}
 	c.Flags().StringSliceVar(&services, "service", nil, "only these services")
@@ -72,8 +78,10 @@ func (p *program) start(ctx context.Context, request, param, name string, servic
 			params["services"] = services
 		}
 		var u api.Update
-		err := p.call(ctx, api.GroupExecute, request, params, &u)
-		return []api.Update{u}, err
+		if err := p.call(ctx, api.GroupExecute, request, params, &u); err != nil {
+			return nil, err
+		}
+		return []api.Update{u}, nil
 	}
 	var raw json.RawMessage
 	if err := p.call(ctx, api.GroupExecute, "Batch"+request, map[string]any{"pattern": name}, &raw); err != nil {
