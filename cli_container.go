@@ -250,9 +250,7 @@ func (p *program) inspect(ctx context.Context, name string, f containerFlags) er
 		return err
 	}
 	var found []any
-	var names []string
 	for _, i := range all {
-		names = append(names, i.Name)
 		fits, err := matches(f.servers, i.Server)
 		if err != nil {
 			return err
@@ -272,12 +270,25 @@ func (p *program) inspect(ctx context.Context, name string, f containerFlags) er
 	}
 	switch len(found) {
 	case 0:
-		if near := schema.Nearest(name, names); near != "" && near != name {
-			return schema.Errorf(schema.NotFound, "there is no container %q: did you mean %q?", name, near)
-		}
-		return schema.Errorf(schema.NotFound, "there is no container %q: `berth ps -a` lists all", name)
+		return p.noContainer(ctx, name)
 	case 1:
 		return p.printJSON(found[0])
 	}
 	return p.printJSON(found)
+}
+
+// noContainer says that there is none of a name, and which there is instead.
+func (p *program) noContainer(ctx context.Context, name string) error {
+	all, err := p.containers(ctx, 0, 0)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, i := range all {
+		names = append(names, i.Name)
+	}
+	if near := schema.Nearest(name, names); near != "" && near != name {
+		return schema.Errorf(schema.NotFound, "there is no container %q: did you mean %q?", name, near)
+	}
+	return schema.Errorf(schema.NotFound, "there is no such container %q here: `berth ps -a` lists all", name)
 }
