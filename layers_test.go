@@ -57,6 +57,7 @@ func layers() []layer {
 		{"core/backup", with("bus/hub"), live, "it reads the bus and files, whatever they mean"},
 		{"core/script", []string{"schema"}, nil, "a sandbox: what scripts may do is handed in"},
 		{"core/monitor", with("core/store", "core/resource"), tests, "it speaks schema's changes only"},
+		{"core/history", base, live, "it keeps figures, whoever asks for them"},
 		{"core/alert", with("core/store", "core/resource"), tests, "it speaks schema's changes only"},
 		{"core/update", []string{"schema"}, tests, "it compares digests, whoever asks"},
 		{"core/execution", append(doors, "mask", "core/script", "core/sync", "core/alert", "core/monitor"), append([]string{"git/gittest"}, tests...), "actions are plain functions over runs and resources"},

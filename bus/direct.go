@@ -1,10 +1,12 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -27,6 +29,28 @@ const (
 // read calls fn with every stored message of the subject (wildcards allowed) from
 // the sequence on, in order, by batched direct get: no consumer is created.
 func (c *Conn) read(ctx context.Context, stream, subject string, from uint64, fn func(stored) error) error {
+	return c.readFrom(ctx, stream, subject, start{seq: from}, fn)
+}
+
+// start says where a read begins: at a sequence, or at what was stored at a time.
+type start struct {
+	seq uint64
+	at  time.Time
+	few int // messages per batch, when only few are wanted
+}
+
+func (s start) request(subject string) ([]byte, error) {
+	req := map[string]any{"next_by_subj": subject, "batch": cmp.Or(s.few, batchSize), "max_bytes": batchBytes}
+	if s.at.IsZero() {
+		req["seq"] = max(s.seq, 1)
+	} else {
+		req["start_time"] = s.at.UTC()
+	}
+	return json.Marshal(req)
+}
+
+// readFrom is read that may begin at a time.
+func (c *Conn) readFrom(ctx context.Context, stream, subject string, from start, fn func(stored) error) error {
 	inbox := c.nc.NewInbox()
 	sub, err := c.nc.SubscribeSync(inbox)
 	if err != nil {
@@ -36,18 +60,18 @@ func (c *Conn) read(ctx context.Context, stream, subject string, from uint64, fn
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return fmt.Errorf("read %s: %w", stream, err)
 	}
-	from = max(from, 1)
 	for more := true; more; {
-		req, err := json.Marshal(map[string]any{"seq": from, "next_by_subj": subject, "batch": batchSize, "max_bytes": batchBytes})
+		req, err := from.request(subject)
 		if err != nil {
 			return fmt.Errorf("read %s: %w", stream, err)
 		}
 		if err := c.nc.PublishRequest(subjDirect(stream), inbox, req); err != nil {
 			return unreachable(err, "read "+stream)
 		}
-		if from, more, err = readBatch(ctx, sub, from, fn); err != nil {
+		if from.seq, more, err = readBatch(ctx, sub, from.seq, fn); err != nil {
 			return fmt.Errorf("read %s: %w", stream, err)
 		}
+		from.at = time.Time{} // from here on by sequence
 	}
 	return nil
 }

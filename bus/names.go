@@ -13,6 +13,11 @@ const (
 	StreamResults  = "RES"
 	StreamOutput   = "OUT"
 
+	// Figures of hosts, see Rings.
+	StreamStatsFine = "STATS_FINE"
+	StreamStatsMid  = "STATS_MID"
+	StreamStatsLong = "STATS_LONG"
+
 	// StreamDeliveries holds webhook deliveries; core/webhook makes it.
 	StreamDeliveries  = "DELIVERIES"
 	SubjectDeliveries = "delivery." // + id

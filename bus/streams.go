@@ -20,6 +20,7 @@ type MigrateOptions struct {
 	OutputBytes int64         // and how much of it: 4 GiB
 	ResultBytes int64         // 512 MiB
 	QueueBytes  int64         // 256 MiB
+	StatsBytes  int64         // of each ring of hosts' figures: 1 GiB
 }
 
 func (o MigrateOptions) withDefaults() MigrateOptions {
@@ -31,13 +32,14 @@ func (o MigrateOptions) withDefaults() MigrateOptions {
 	def(&o.OutputBytes, 4*gib)
 	def(&o.ResultBytes, gib/2)
 	def(&o.QueueBytes, gib/4)
+	def(&o.StatsBytes, gib)
 	return o
 }
 
 // Bytes is how much the streams may hold together: the store must be larger.
 func (o MigrateOptions) Bytes() int64 {
 	o = o.withDefaults()
-	return o.RunsBytes + o.OutputBytes + o.ResultBytes + o.QueueBytes
+	return o.RunsBytes + o.OutputBytes + o.ResultBytes + o.QueueBytes + int64(len(Rings()))*o.StatsBytes
 }
 
 func def[T comparable](p *T, v T) {
@@ -72,6 +74,9 @@ func streams(o MigrateOptions) []jetstream.StreamConfig {
 			Description: "one result per command",
 		},
 		out,
+	}
+	for _, r := range Rings() {
+		list = append(list, r.stream(o))
 	}
 	for i := range list {
 		s := &list[i]

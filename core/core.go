@@ -22,6 +22,7 @@ import (
 	"berth/core/api"
 	"berth/core/backup"
 	"berth/core/execution"
+	"berth/core/history"
 	"berth/core/monitor"
 	"berth/core/resource"
 	"berth/core/run"
@@ -114,6 +115,7 @@ type core struct {
 	edits      edits
 	engine     *run.Engine
 	monitor    *monitor.Monitor
+	history    *history.History
 	alerts     *alert.Alerts
 	updates    *store.Bucket[schema.UpdateState]
 	checker    *update.Checker
@@ -234,6 +236,7 @@ func (c *core) openEngine(ctx context.Context) error {
 	}
 	c.monitor = monitor.New(c.changes.announce)
 	c.execution = &execution.Deps{Stacks: stacks{c}, Singles: c, Resources: c, Repos: c, Builds: builds{c}, Fleet: builds{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Updates: updates{c}, Scripts: scripts{c}, Runner: script.NewRunner(c.cfg.Log), Syncs: c.syncs, Hosts: hosts{c}}
+	c.history = history.New(c.conn, time.Now, c.cfg.Log)
 	c.engine = run.New(run.Config{
 		Conn: c.conn, States: states, Meta: meta, Leases: leases, Log: c.cfg.Log,
 		Actions: actions(c.execution),
@@ -317,6 +320,7 @@ func (c *core) serve(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.engine.Run(gctx) })
 	g.Go(func() error { return c.gate.Run(gctx) })
+	g.Go(func() error { return c.history.Run(gctx) })
 	g.Go(func() error { return c.relayRuns(gctx) })
 	g.Go(func() error { return c.alerts.Run(gctx) })
 	g.Go(func() error { return c.runSyncs(gctx) })
@@ -368,6 +372,9 @@ func (c *core) expelDeleted(ctx context.Context) error {
 			c.cfg.Log.Error("shut out the agent of a deleted server", "server", ch.ID, "err", err)
 		}
 		c.monitor.Forget(ch.ID)
+		if err := c.history.Forget(ctx, ch.ID); err != nil && ctx.Err() == nil {
+			c.cfg.Log.Error("forget the figures of a deleted server", "server", ch.ID, "err", err)
+		}
 	}
 	return nil
 }
@@ -381,7 +388,7 @@ func (c *core) answerAgents(ctx context.Context) error {
 	})
 	return errors.Join(
 		c.answerOperators(),
-		c.conn.OnStatus(c.monitor.Status),
+		c.conn.OnStatus(c.heard),
 		bus.ServeHello(c.conn, c.signer.Seed, c.cfg.Version, c.hello), //nolint:contextcheck // answers live as long as the connection
 		bus.Serve(c.conn, schema.AskPending, c.engine.Pending),
 		bus.Serve(c.conn, schema.AskBegin, c.engine.Begin),
@@ -395,6 +402,18 @@ func (c *core) answerAgents(ctx context.Context) error {
 			return struct{}{}, c.principals.KeepKey(ctx, agent, req.NKey)
 		}),
 	)
+}
+
+// heard takes what an agent says of itself.
+func (c *core) heard(id string, st schema.AgentStatus) {
+	c.monitor.Status(id, st)
+	r, err := c.kinds.servers.Get(context.Background(), id) // from memory
+	if err != nil {
+		return
+	}
+	if shown := shownStatus(r.Config, &st); shown.Stats != nil {
+		c.history.Take(id, shown.Stats)
+	}
 }
 
 // hello says to an agent which server it is.

@@ -12,11 +12,6 @@ import (
 // missing are Komodo's requests that have no row yet.
 func missing() []string {
 	return []string{
-		"GetPeripheryInformation",
-		"GetSystemInformation",
-		"GetSystemStats",
-		"ListSystemProcesses",
-		"GetHistoricalServerStats",
 		"ListApiKeysForServiceUser",
 		"FindUser",
 		"ListUsers",

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"berth/core/monitor"
 	"berth/schema"
@@ -32,7 +33,7 @@ func (c *core) Servers(ctx context.Context) ([]schema.ServerView, error) {
 	for _, r := range list {
 		m := c.monitor.Server(r.ID)
 		v := schema.ServerView{
-			Resource: r, Online: m.Online, Joined: joined[r.ID] != "", Key: joined[r.ID], Other: c.attempts.of(r.ID), Status: m.Status, Stacks: count[r.ID],
+			Resource: r, Online: m.Online, Joined: joined[r.ID] != "", Key: joined[r.ID], Other: c.attempts.of(r.ID), Status: shownStatus(r.Config, m.Status), Stacks: count[r.ID],
 			Waiting: c.engine.Waiting(r.ID), State: serverState(r, m),
 		}
 		if !m.Since.IsZero() {
@@ -42,6 +43,27 @@ func (c *core) Servers(ctx context.Context) ([]schema.ServerView, error) {
 	}
 	slices.SortFunc(out, func(a, b schema.ServerView) int { return cmp.Compare(a.Resource.Name, b.Resource.Name) })
 	return out, ctx.Err()
+}
+
+// shownStatus is an agent's status without the figures of a host that are not wanted.
+func shownStatus(cfg schema.ServerConfig, st *schema.AgentStatus) *schema.AgentStatus {
+	if st == nil || st.Stats == nil {
+		return st
+	}
+	shown := *st
+	if !cfg.StatsMonitoring {
+		shown.Stats = nil
+		return &shown
+	}
+	stats := *st.Stats
+	stats.Disks = slices.DeleteFunc(slices.Clone(stats.Disks), func(d schema.HostDisk) bool { return ignoresMount(cfg, d.Mount) })
+	shown.Stats = &stats
+	return &shown
+}
+
+// ignoresMount reports whether a mount is one of those that the settings leave out.
+func ignoresMount(cfg schema.ServerConfig, mount string) bool {
+	return slices.ContainsFunc(cfg.IgnoreMounts, func(p string) bool { return p != "" && strings.HasPrefix(mount, p) })
 }
 
 func (c *core) stacksPerServer() (map[string]int, error) {

@@ -23,6 +23,7 @@ import (
 	"berth/periphery/build"
 	"berth/periphery/compose"
 	"berth/periphery/docker"
+	"berth/periphery/host"
 	"berth/periphery/journal"
 	"berth/periphery/secrets"
 	"berth/periphery/single"
@@ -61,6 +62,8 @@ type Config struct {
 	Allowed []netip.Prefix
 	// Workers is how many commands are worked on at once; 0 is 8.
 	Workers int
+	// Samples is how often it says what the machine uses; 0 is every 15 seconds.
+	Samples time.Duration
 	// InProcess connects to a core in the same process.
 	InProcess nats.InProcessConnProvider
 	Version   string
@@ -82,6 +85,8 @@ type Agent struct {
 	conn    *bus.Conn
 	engine  *docker.Client
 	meter   *docker.Meter
+	host    *host.Sampler
+	machine schema.HostInfo
 	deploy  *compose.Deployer
 	single  *single.Engine
 	builder *build.Builder
@@ -168,6 +173,9 @@ func open(cfg Config) (*Agent, error) {
 	if cfg.Workers == 0 {
 		cfg.Workers = 8
 	}
+	if cfg.Samples <= 0 {
+		cfg.Samples = 15 * time.Second
+	}
 	if len(cfg.AgeKeys) == 0 {
 		cfg.AgeKeys = defaultAgeKeys()
 	}
@@ -214,6 +222,7 @@ func (a *Agent) load() (err error) {
 		return err
 	}
 	a.meter = docker.NewMeter(a.engine)
+	a.host, a.machine = host.NewSampler(a.cfg.Samples), host.Info(context.Background())
 	a.deploy = compose.New(a.engine, []byte(a.digests.Digest([]byte("inputs of deploys"))), a.log)
 	a.single = single.New(a.engine)
 	a.builder = build.New(a.engine, a.log)

@@ -20,7 +20,7 @@ func (a *Agent) status(ctx context.Context) schema.AgentStatus {
 	hostname, _ := os.Hostname() // only a label
 	st := schema.AgentStatus{
 		Version: a.cfg.Version, Hostname: hostname, OS: osName(), Arch: runtime.GOARCH, At: time.Now().UnixMilli(), Started: a.started.UnixMilli(),
-		Engine: a.engine.Info(ctx), Self: self(),
+		Engine: a.engine.Info(ctx), Self: self(), Host: &a.machine, Stats: a.host.Last(),
 	}
 	if keys, err := a.keys(); err == nil {
 		st.Recipients = keys.Recipients()
@@ -74,10 +74,11 @@ func (a *Agent) watchEngine(ctx context.Context) error {
 	return nil
 }
 
-// tell sends the status when something changed, and every 15 seconds.
+// tell sends the status when something changed, and with every sample of the machine.
 func (a *Agent) tell(ctx context.Context) error {
-	t := time.NewTicker(15 * time.Second)
+	t := time.NewTicker(a.cfg.Samples)
 	defer t.Stop()
+	a.host.Sample(ctx)
 	for {
 		if a.conn.Connected() {
 			if err := a.conn.Status(ctx, a.status(ctx)); err != nil {
@@ -88,6 +89,7 @@ func (a *Agent) tell(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
+			a.host.Sample(ctx)
 		case <-a.refresh:
 			a.calm(ctx)
 		}

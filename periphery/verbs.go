@@ -74,6 +74,9 @@ func (a *Agent) questions() error {
 		bus.Answer(a.conn, schema.ComposeProjects, func(ctx context.Context, _ struct{}) (schema.List[schema.ComposeProject], error) {
 			return a.engine.Projects(ctx)
 		}),
+		bus.Answer(a.conn, schema.HostProcesses, func(ctx context.Context, _ struct{}) (schema.List[schema.HostProcess], error) {
+			return a.host.Processes(ctx)
+		}),
 		bus.Answer(a.conn, schema.NetworkCreate, func(ctx context.Context, req schema.NamedReq) (struct{}, error) {
 			return struct{}{}, a.engine.CreateNetwork(ctx, req.Name)
 		}),

@@ -13,6 +13,8 @@ type AgentStatus struct {
 	At         int64       `json:"at"`                   // unix ms by the agent's clock
 	Started    int64       `json:"started"`
 	Self       string      `json:"self,omitempty"` // id of the container the agent runs in
+	Host       *HostInfo   `json:"host,omitempty"`
+	Stats      *HostStats  `json:"stats,omitempty"` // the last sample
 }
 
 // EngineInfo is the Docker engine of a host, or why it does not answer.

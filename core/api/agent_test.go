@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http/httptest"
+	"time"
 
 	"berth/core/api"
 	"berth/core/resource"
@@ -50,10 +51,20 @@ func (w *world) ask(_ context.Context, server, question string, req any) (json.R
 	case schema.ComposeProjects.Name:
 		status := "running(1)"
 		return say(schema.List[schema.ComposeProject]{{Name: "web", Status: &status}})
+	case schema.HostProcesses.Name:
+		return say(schema.List[schema.HostProcess]{{PID: 1, Name: "init"}})
 	case schema.NetworkCreate.Name:
 		return say(struct{}{})
 	}
 	return nil, schema.Errorf(schema.Unsupported, "server %s does not know %s", server, question)
+}
+
+// Page has one record for every server, and there is always more.
+func (*world) Page(_ context.Context, server string, length time.Duration, page int) ([]schema.HostRecord, bool, error) {
+	if page > 1 {
+		return nil, false, nil
+	}
+	return []schema.HostRecord{{At: length.Milliseconds(), Server: server, HostUse: schema.HostUse{CPU: 3}}}, true, nil
 }
 
 // singles are deployments of which each runs.

@@ -39,6 +39,7 @@ type Deps struct {
 	Edits      Edits    // may be nil
 	Updates    Updates
 	Schedules  Schedules
+	History    History
 	// Tail yields the output of all runs as it comes, with its sequence numbers.
 	Tail func(ctx context.Context) iter.Seq2[uint64, schema.Output]
 	// Ask puts a question (a schema.Query, by its name) to a server's agent.
@@ -140,7 +141,7 @@ func New(d Deps) *API {
 	a := &API{deps: d}
 	var rows []Row
 	for _, part := range [][]Row{
-		a.systemRows(), a.accountRows(), a.loginRows(), a.manageRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.stackRows(), a.deploymentRows(), a.tagRows(),
+		a.systemRows(), a.accountRows(), a.loginRows(), a.manageRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.hostRows(), a.stackRows(), a.deploymentRows(), a.tagRows(),
 		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.onboardingRows(), a.deliveryRows(), a.alertRows(), a.updateCheckRows(), a.scheduleRows(), a.syncRows(), a.executionRows(),
 		a.swarmRows(), a.terminalRows(), a.accountsRows(), a.extraArgsRows(),
 	} {

@@ -57,6 +57,14 @@ func TestInspections(t *testing.T) {
 		{"/read/GetContainerLog", `{"server":"atlas","container":"web-1","tail":90000,"timestamps":true}`, 200, []string{`\"tail\":5000`, `\"timestamps\":true`}},
 		{"/read/SearchContainerLog", `{"server":"atlas","container":"web-1","terms":["a","b"],"combinator":"And","invert":true}`, 200, []string{`\"search\":{\"terms\":[\"a\",\"b\"],\"all\":true,\"invert\":true}`}},
 		{"/read/SearchContainerLog", `{"server":"atlas","container":"web-1","terms":["a"],"combinator":"Xor"}`, 422, []string{`it is Or or And`}},
+		{"/read/GetPeripheryInformation", `{"server":"atlas"}`, 200, []string{`{"version":"0.1.0","public_key":"","terminals_disabled":true,"container_terminals_disabled":true,"stats_polling_rate":"15-sec","docker_connected":true,"public_ip":null}`}},
+		{"/read/GetSystemInformation", `{"server":"atlas"}`, 200, []string{`{"name":null,"os":null,"kernel":null,"core_count":null,"logical_core_count":null,"host_name":null,"cpu_brand":"fast","cpu_arch":"x86_64"}`}},
+		{"/read/GetSystemStats", `{"server":"atlas"}`, 200, []string{`"cpu_perc":12.5`, `"load_average":{"one":0,`, `"mem_free_gb":0`, `"disks":[{"mount":"/","file_system":"","used_gb":1,"total_gb":4}`, `"polling_rate":"15-sec"`, `"refresh_list_ts":0`}},
+		{"/read/ListServers", `{}`, 200, []string{`"stats":{"cpu_perc":12.5`, `"disk_total_gb":8,"disk_used_gb":3`}},
+		{"/read/ListSystemProcesses", `{"server":"atlas"}`, 200, []string{`[{"pid":1,"name":"init","exe":"","cmd":[],"start_time":0,"cpu_perc":0,"mem_mb":0,"disk_read_kb":0,"disk_write_kb":0}]`}},
+		{"/read/GetHistoricalServerStats", `{"server":"atlas","granularity":"5-min"}`, 200, []string{`{"stats":[{"ts":300000,"sid":"`, `"cpu_perc":3`, `"disks":[]`, `"next_page":1}`}},
+		{"/read/GetHistoricalServerStats", `{"server":"atlas","granularity":"30-day","page":2}`, 200, []string{`{"stats":[],"next_page":null}`}},
+		{"/read/GetHistoricalServerStats", `{"server":"atlas","granularity":"5-mins"}`, 422, []string{`did you mean 5-min?`}},
 		{"/read/SearchStackLog", `{"stack":"web","services":[],"terms":["a"]}`, 200, []string{`found {\"terms\":[\"a\"]} in web`}},
 	} {
 		status, got := w.post(c.path, c.body)
@@ -76,7 +84,7 @@ func TestEngineRowsNeed(t *testing.T) {
 	w := newWorld(t)
 	want := map[string]access.Specific{
 		"InspectContainer": access.Inspect, "GetContainerLog": access.Logs, "SearchContainerLog": access.Logs, "InspectStackContainer": access.Inspect,
-		"InspectStackSwarmService": access.Inspect, "GetStackLog": access.Logs, "SearchStackLog": access.Logs, "ListContainers": "", "InspectNetwork": "",
+		"InspectStackSwarmService": access.Inspect, "GetStackLog": access.Logs, "SearchStackLog": access.Logs, "ListContainers": "", "ListSystemProcesses": access.Processes, "GetSystemStats": "", "InspectNetwork": "",
 	}
 	for _, r := range w.api.Rows() {
 		if also, ok := want[r.Name]; ok && (r.Also != also || r.Needs != access.CanRead) {

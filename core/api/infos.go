@@ -50,12 +50,12 @@ type serverInfo struct {
 	PublicKey    string `json:"public_key"`
 }
 
-// serverItem has the members of Komodo's list item; figures of the host come with
-// a later version and are null.
+// serverItem has the members of Komodo's list item. Figures of a host are null while
+// its agent is not here, or where they are not wanted.
 type serverItem struct {
 	State       schema.ServerState `json:"state"`
 	Err         *problem           `json:"err"`
-	Stats       *None              `json:"stats"`
+	Stats       *minimalStats      `json:"stats"`
 	Thresholds  thresholds         `json:"alerting_thresholds"`
 	Cores       *int               `json:"core_count"`
 	Logical     *int               `json:"logical_core_count"`
@@ -97,7 +97,10 @@ func (a *API) serverInfos(ctx context.Context) (map[string]info, error) {
 			Thresholds: thresholds{c.CPUWarning, c.CPUCritical, c.MemWarning, c.MemCritical, c.DiskWarning, c.DiskCritical},
 		}
 		if v.Online && v.Status != nil {
-			item.Version = orNull(v.Status.Version)
+			item.Version, item.Stats = orNull(v.Status.Version), minimal(v.Status.Stats)
+			if h := v.Status.Host; h != nil {
+				item.Cores, item.Logical = h.Cores, h.Logical
+			}
 		}
 		if v.State == schema.ServerNotOk {
 			item.Err = &problem{Error: serverTrouble(v), Trace: []string{}, Code: schema.Unavailable}

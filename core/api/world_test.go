@@ -34,7 +34,8 @@ func (v views) Servers(context.Context) ([]schema.ServerView, error) {
 	var out []schema.ServerView
 	for _, r := range list {
 		out = append(out, schema.ServerView{Resource: r, State: schema.ServerOk, Online: true, Joined: true, Status: &schema.AgentStatus{
-			Version:    "0.1.0",
+			Version: "0.1.0", Host: &schema.HostInfo{CPU: "fast", Arch: "x86_64"},
+			Stats:      &schema.HostStats{HostUse: schema.HostUse{CPU: 12.5}, Rate: "15-sec", Disks: []schema.HostDisk{{Mount: "/", Used: 1, Total: 4}, {Mount: "/d", Used: 2, Total: 4}}},
 			Containers: []schema.Container{{ID: "c1", Name: "web-1", State: "running", Ports: []schema.Port{{Private: 80, Public: 8080, Proto: "tcp"}}}},
 		}})
 	}
@@ -201,7 +202,7 @@ func newWorld(t *testing.T) *world {
 				}
 			}
 		},
-		Ask:   w.ask,
+		Ask: w.ask, History: w,
 		Title: "test", Version: "0.1.0", Now: time.Now, Log: bustest.Log(t),
 	}
 	w.api = api.New(w.deps)

@@ -31,6 +31,9 @@ func table() []item {
 		{bus.StreamResults, grows, "answers that core may not have taken yet"},
 		{bus.StreamCommands, held, "commands that wait for their agent"},
 		{bus.StreamDeliveries, held, "webhook deliveries and their verdicts"},
+		{bus.StreamStatsMid, grows, "what hosts used, in two weeks"},
+		{bus.StreamStatsLong, grows, "what hosts used, in a year"},
+		{bus.StreamStatsFine, left, "what hosts used on the last day: bulk, of which the other two have the means"},
 		{bus.StreamOutput, left, "output of steps: bulk that is kept for days only; what happened is in the runs"},
 
 		bucket(bus.BucketAgents, held, "who may connect"),
