@@ -394,6 +394,10 @@ func (c *core) answerAgents(ctx context.Context) error {
 		bus.Serve(c.conn, schema.AskBegin, c.engine.Begin),
 		bus.Serve(c.conn, schema.AskRenew, c.engine.Renew),
 		bus.Serve(c.conn, schema.AskSecrets, c.secrets),
+		bus.Serve(c.conn, schema.AskSee, func(_ context.Context, agent string, st schema.AgentStatus) (struct{}, error) {
+			c.heard(agent, st)
+			return struct{}{}, nil
+		}),
 		bus.Serve(c.conn, schema.AskAdopt, c.adopt),
 		bus.Serve(c.conn, schema.AskKeyAdd, func(ctx context.Context, agent string, req schema.KeyReq) (struct{}, error) {
 			return struct{}{}, c.principals.AddKey(ctx, agent, req.NKey)

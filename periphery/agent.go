@@ -101,6 +101,8 @@ type Agent struct {
 	refresh chan struct{} // the status is worth sending
 	results chan struct{} // a result waits to be reported
 	gate    gate          // between deploys and batches
+	shown   showing
+	secret  *concealed
 
 	loggedIn chan struct{} // anew
 	keying   sync.Mutex    // held while the key is changed
@@ -216,6 +218,9 @@ func (a *Agent) load() (err error) {
 	}
 	if a.digests, err = secrets.OpenDigester(filepath.Join(dir, DigestKey)); err != nil {
 		return err
+	}
+	if a.secret, err = openConcealed(a.concealedFile()); err != nil {
+		a.log.Warn("which texts of containers hold secrets is not known any more: inspections show them until they are deployed again", "err", err)
 	}
 	a.ensureKeys()
 	if a.engine, err = docker.Open(a.cfg.Engine); err != nil {

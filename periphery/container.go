@@ -58,6 +58,7 @@ func (a *Agent) containerDo(ctx context.Context, j *Job, req schema.ContainerDoR
 			resp.Leave(schema.EngineContainers, c.Name, verb.others)
 			return c.Name + " was " + verb.others, nil
 		}
+		j.touches()
 		if err := a.engine.Act(ctx, c.ID, req.Verb, docker.StopOptions{Signal: req.Signal, Timeout: req.Time}); err != nil {
 			return "", schema.Wrap(schema.CodeOf(err), err, "container %q", c.Name)
 		}
@@ -132,6 +133,7 @@ func (a *Agent) containersDo(ctx context.Context, j *Job, req schema.ContainersD
 		if err != nil {
 			return "", err
 		}
+		j.touches()
 		t := &tidy{a: a, job: j, managed: req.Managed, resp: &resp}
 		return words(resp), t.actOn(ctx, all, req.Verb, verb)
 	})

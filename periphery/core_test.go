@@ -46,6 +46,13 @@ type core struct {
 	results  map[string]schema.Result // by command
 	told     map[string]int           // command → results
 	statuses []schema.AgentStatus
+	seen     []seen // statuses that it was made to see
+}
+
+// seen is a status and how many results had come before it.
+type seen struct {
+	schema.AgentStatus
+	results int
 }
 
 func newCore(t testing.TB) *core {
@@ -101,6 +108,12 @@ func (c *core) serve() {
 		return schema.BeginResp{Verdict: schema.VerdictGo, Fence: req.Fence}, nil
 	}))
 	check(bus.Serve(conn, schema.AskSecrets, c.secrets))
+	check(bus.Serve(conn, schema.AskSee, func(_ context.Context, _ string, st schema.AgentStatus) (struct{}, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.seen = append(c.seen, seen{st, len(c.results)})
+		return struct{}{}, nil
+	}))
 	check(conn.OnStatus(func(_ string, st schema.AgentStatus) {
 		c.mu.Lock()
 		defer c.mu.Unlock()

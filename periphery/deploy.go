@@ -209,6 +209,7 @@ func (a *Agent) stackDo(ctx context.Context, j *Job, req schema.StackDoReq) (sch
 	if err := a.notItself(ctx, req.Name, req.Project, req.Services); err != nil && req.Verb != "start" && req.Verb != "unpause" {
 		return resp, err
 	}
+	j.touches()
 	err := j.phase(ctx, req.Verb, func(ctx context.Context) (string, error) {
 		var err error
 		resp.Changed, resp.Warnings, err = a.deploy.Do(ctx, req.Project, compose.Action(req.Verb),

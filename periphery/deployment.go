@@ -233,6 +233,7 @@ func (d *oneUp) replace(ctx context.Context) error {
 			return err
 		}
 	}
+	d.job.touches()
 	res, err := d.a.single.Replace(ctx, single.Replacement{
 		Deployment: d.req.ID, Run: d.job.cmd.Run, Inputs: d.digest, Spec: d.spec, Before: before, Stop: d.stop(),
 		Phase: d.job.phase, Say: d.job.line,

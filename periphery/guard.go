@@ -33,6 +33,7 @@ func (d *deployment) carryOut(ctx context.Context, plan *compose.Plan, g guard) 
 		}
 		plan.Keep(ids...)
 	}
+	d.job.touches()
 	res, err := d.bringUp(ctx, plan)
 	if len(ids) > 0 {
 		if err == nil {

@@ -16,11 +16,14 @@ func TestHostIsSaid(t *testing.T) {
 	a.end()
 	a.cfg.Samples = 200 * time.Millisecond
 	a.start()
+	y.listens()
 	first := a.firstStats()
 	if s := first.Stats; s.MemTotal <= 0 || len(s.Disks) == 0 || s.Rate != "1-sec" || first.Host == nil || first.Host.Kernel == nil {
 		t.Errorf("%+v %+v", s, first.Host)
 	}
-	y.untilStatus(func(st schema.AgentStatus) bool { return st.Stats != nil && st.Stats.At > first.Stats.At && st.Stats.CPU > 0 })
+	y.untilStatus(func(st schema.AgentStatus) bool {
+		return st.Stats != nil && st.Stats.At > first.Stats.At && st.Stats.CPU > 0
+	})
 	list, text := answers(y, schema.HostProcesses, struct{}{})
 	if !slices.ContainsFunc(list, func(p schema.HostProcess) bool { return p.PID == os.Getpid() && p.Mem > 0 }) {
 		t.Errorf("this process is not listed: %.300s", text)
@@ -45,5 +48,5 @@ func (c *core) untilStatus(want func(schema.AgentStatus) bool) schema.AgentStatu
 
 func (a *agent) firstStats() schema.AgentStatus {
 	a.c.t.Helper()
-	return a.c.untilStatus(func(st schema.AgentStatus) bool { return st.Stats != nil })
+	return a.c.untilStatus(func(st schema.AgentStatus) bool { return st.Stats != nil && st.Stats.Rate == "1-sec" })
 }

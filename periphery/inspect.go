@@ -21,7 +21,7 @@ func named[T any](kind string, look func(ctx context.Context, name string) (T, e
 // inspectContainer looks at a container; what is known to be secret in it is masked.
 func (a *Agent) inspectContainer(ctx context.Context, req schema.NamedReq) (schema.ContainerDetail, error) {
 	d, err := named(schema.EngineContainers, a.engine.InspectContainer)(ctx, req)
-	return d, err
+	return a.masked(d), err
 }
 
 // containerStats says what one container uses, or all that run.

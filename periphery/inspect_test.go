@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"berth/bus"
+	"berth/bus/bustest"
 	"berth/schema"
 )
 
@@ -25,8 +27,18 @@ func answers[Req, Resp any](y *yard, q schema.Query[Req, Resp], req Req) (Resp, 
 	return resp, string(text)
 }
 
+// listens waits until the agent answers questions.
+func (c *core) listens() {
+	c.t.Helper()
+	bustest.Eventually(c.t, 20*time.Second, "the agent answers", func() bool {
+		_, err := bus.Ask(c.t.Context(), c.bus.Core, serverID, schema.Ping, struct{}{})
+		return err == nil
+	})
+}
+
 func TestInspections(t *testing.T) {
 	y := newYard(t)
+	y.listens()
 	y.network("shared", nil)
 	y.volume("data", map[string]string{"for": "tests"})
 	y.make(thing{name: "web-app-1", project: "web", network: "shared", volume: "data", labels: map[string]string{"com.docker.compose.project.config_files": "/srv/a.yaml,/srv/b.yaml"}},
@@ -77,6 +89,7 @@ func TestInspections(t *testing.T) {
 
 func TestContainerStats(t *testing.T) {
 	y := newYard(t)
+	y.listens()
 	y.make(thing{name: "one"}, thing{name: "two"}, thing{name: "ended", stopped: true})
 	all, text := answers(y, schema.ContainerStats, schema.ContainerStatsReq{})
 	if len(all) != 2 || all[0].Name != "one" || all[1].ID != y.id("two") {
@@ -104,6 +117,7 @@ func TestContainerStats(t *testing.T) {
 
 func TestSearchLog(t *testing.T) {
 	y := newYard(t)
+	y.listens()
 	y.make(thing{name: "deaf", project: "deaf", args: []string{"-deaf", "SIGTERM"}})
 	find := func(s *schema.LogSearch) string {
 		t.Helper()

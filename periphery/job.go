@@ -21,10 +21,11 @@ type Job struct {
 	out  *output
 	kept *keptStack // answers instead of core, if set
 
-	life   context.Context //nolint:containedctx // the agent's, see handOver
-	began  time.Time
-	handed atomic.Bool   // over: its output goes on elsewhere
-	hidden []hiddenValue // that the masker knows; changed by one goroutine only
+	life    context.Context //nolint:containedctx // the agent's, see handOver
+	began   time.Time
+	handed  atomic.Bool   // over: its output goes on elsewhere
+	touched atomic.Bool   // containers
+	hidden  []hiddenValue // that the masker knows; changed by one goroutine only
 
 	mu sync.Mutex // guards ph
 	ph []schema.Phase

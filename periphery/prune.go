@@ -104,6 +104,9 @@ func (a *Agent) enginePrune(ctx context.Context, j *Job, req schema.EnginePruneR
 	}
 	defer leave()
 	t := &tidy{a: a, job: j, managed: req.Managed, resp: &resp}
+	if slices.Contains(req.Kinds, schema.EngineContainers) {
+		j.touches()
+	}
 	for _, kind := range req.Kinds {
 		prune, ok := map[string]func(context.Context) error{
 			schema.EngineContainers: t.containers, schema.EngineNetworks: t.networks, schema.EngineImages: t.images,

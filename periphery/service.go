@@ -30,6 +30,7 @@ func (a *Agent) serviceRun(ctx context.Context, j *Job, req schema.ServiceRunReq
 		return resp, err
 	}
 	resp.Container, resp.Detached = runName(plan.Project(), req.Service, j.cmd.ID), req.Detach
+	j.touches()
 	res, err := a.deploy.Run(ctx, plan, compose.RunOptions{
 		Service: req.Service, Name: resp.Container, Command: req.Command, Entrypoint: req.Entrypoint, Env: req.Env,
 		Workdir: req.Workdir, User: req.User, Ports: req.Ports, Detach: req.Detach, Started: leave,

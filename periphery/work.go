@@ -203,6 +203,9 @@ func (a *Agent) do(ctx, wctx context.Context, cmd schema.Command, begin schema.B
 		job.out.drop()
 		return schema.Result{Command: cmd.ID, Problem: schema.ProblemOf(ctx.Err())}
 	}
+	if job.touched.Load() {
+		a.show(ctx, job)
+	}
 	lines, cut := job.out.finish(context.WithoutCancel(ctx), err)
 	res := schema.Result{
 		Command: cmd.ID, Run: cmd.Run, Step: cmd.Step, Value: value, Problem: schema.ProblemOf(err), Phases: job.phases(),

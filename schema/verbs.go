@@ -33,6 +33,9 @@ var (
 	AskBegin = Ask[BeginReq, BeginResp]{Name: "begin"}
 	// AskRenew keeps a lease and learns whether the work is still wanted.
 	AskRenew = Ask[BeginReq, BeginResp]{Name: "renew"}
+	// AskSee has core take the agent's status before anything else: what it reads then
+	// is not older.
+	AskSee = Ask[AgentStatus, struct{}]{Name: "see"}
 	// AskSecrets fetches the values a begun command needs. They exist in memory only.
 	AskSecrets = Ask[SecretsReq, SecretsResp]{Name: "secrets"}
 )

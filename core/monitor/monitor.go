@@ -57,10 +57,23 @@ func (m *Monitor) Status(id string, st schema.AgentStatus) {
 	slices.SortFunc(st.Containers, func(a, b schema.Container) int { return cmp.Compare(a.Name, b.Name) })
 	m.mu.Lock()
 	s := m.servers[id]
+	if older(st, s.Status) {
+		m.mu.Unlock()
+		return
+	}
 	s.Status = &st
 	m.servers[id] = s
 	m.mu.Unlock()
 	m.announce(schema.Change{Topic: "server", ID: id})
+}
+
+// overtaken is by how much a status may be older than the one that came before it: by
+// more, the agent's clock was set back.
+const overtaken = 15 * time.Second
+
+// older reports whether a status was overtaken by the one that is known.
+func older(st schema.AgentStatus, known *schema.AgentStatus) bool {
+	return known != nil && known.Started == st.Started && st.At < known.At && known.At-st.At < overtaken.Milliseconds()
 }
 
 // Forget drops what is known of a server that was deleted.

@@ -36,6 +36,28 @@ func TestStackState(t *testing.T) {
 	}
 }
 
+// Statuses go two ways: one that was overtaken does not count.
+func TestOvertaken(t *testing.T) {
+	m := New(func(schema.Change) {})
+	state := func() string { return m.Server("a").Status.Containers[0].State }
+	for _, c := range []struct {
+		at, started int64
+		state, want string
+	}{
+		{1000, 1, "running", "running"},
+		{3000, 1, "exited", "exited"},
+		{2000, 1, "running", "exited"},
+		{2500, 2, "running", "running"}, // another process of the agent
+		{60_000, 2, "exited", "exited"},
+		{30_000, 2, "running", "running"}, // its clock was set back
+	} {
+		m.Status("a", schema.AgentStatus{At: c.at, Started: c.started, Containers: []schema.Container{container("web", c.state, "")}})
+		if got := state(); got != c.want {
+			t.Errorf("after %+v: %s", c, got)
+		}
+	}
+}
+
 func TestPresence(t *testing.T) {
 	var said []schema.Change
 	m := New(func(c schema.Change) { said = append(said, c) })
