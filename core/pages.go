@@ -103,7 +103,7 @@ func (c *core) pages() ui.Deps {
 	p := pages{c}
 	return ui.Deps{
 		Resources: p, History: p, Feed: p, Actor: p, Editor: p, Catalog: catalog{c}, Standing: standing{c},
-		Alerts: c.alerts, Joiner: p, Gate: gate{c.gate}, Door: entrance{c.gate}, Peer: c.peers.Of,
+		Alerts: c.alerts, Joiner: p, Gate: gate{c.gate}, Door: entrance{c.gate}, Account: profile{c.gate}, Peer: c.peers.Of,
 		Log: c.cfg.Log, Version: c.cfg.Version, Instance: c.cfg.Title,
 	}
 }

@@ -91,3 +91,32 @@ func TestSignInElsewhere(t *testing.T) {
 		t.Errorf("without going there: %d", r.Code)
 	}
 }
+
+func TestProfile(t *testing.T) {
+	w := uitest.Homelab()
+	h := bundled(t, w)
+	for path, want := range map[string][]string{
+		"/profile/totp":         {"data:image/png;base64,iVBORw0KGgo=", "JBSWY3DPEHPK3PXP", `action="/profile/confirm-totp"`},
+		"/profile/confirm-totp": {"aaaaabbbbbcccccddddd"},
+		"/profile/passkey":      {`data-passkey="create"`, "CCCC"},
+		"/profile/link":         {`href="/auth/oidc/link"`},
+		"/profile/revoke":       {"Done."},
+	} {
+		value := map[string]string{"/profile/confirm-totp": uitest.Code, "/profile/link": "oidc", "/profile/revoke": "s2"}[path]
+		r := post(t, h, path, url.Values{"value": {value}})
+		for _, text := range append(want, "192.0.2.2", "Add an authenticator") {
+			if r.Code != http.StatusOK || !strings.Contains(r.Body.String(), text) {
+				t.Errorf("%s: %d, without %q", path, r.Code, text)
+			}
+		}
+		if linked := cookie(r, "id") != ""; linked != (path == "/profile/link") {
+			t.Errorf("%s sets the cookie of a step: %v", path, linked)
+		}
+	}
+	if r := post(t, h, "/profile/confirm-totp", url.Values{"value": {"000000"}}); r.Code != http.StatusUnprocessableEntity || !strings.Contains(r.Body.String(), "The code is wrong.") {
+		t.Errorf("a wrong code: %d", r.Code)
+	}
+	if r := get(t, h, "/profile", "Cookie", ""); r.Code != http.StatusSeeOther {
+		t.Errorf("a stranger's profile: %d", r.Code)
+	}
+}

@@ -95,6 +95,8 @@ func (s *Server) routes() http.Handler {
 	m.Handle("POST /prefs/theme", s.open(s.theme))
 
 	m.Handle("GET /{path...}", s.user(s.page))
+	m.Handle("GET /profile", s.user(s.profile))
+	m.Handle("POST /profile/{what}", s.user(s.changeProfile))
 	m.Handle("GET /events", s.user(s.events))
 	m.Handle("GET /palette", s.user(s.palette))
 	m.Handle("GET /runs/{id}/output", s.user(s.output))

@@ -33,6 +33,7 @@ type Deps struct {
 	Joiner    Joiner
 	Gate      Gate
 	Door      Door
+	Account   Account
 	// Peer returns the address of who sent a request; that of the connection when nil.
 	Peer     func(r *http.Request) string
 	Log      *slog.Logger
@@ -243,6 +244,21 @@ type Door interface {
 	Redeem(ctx context.Context, c Credentials) (string, error)
 	// HasCodes reports whether a sign-in that waits can be ended with a code.
 	HasCodes(ctx context.Context, c Credentials) (bool, error)
+}
+
+// Account is the user of a session, as he sees and changes himself.
+type Account interface {
+	// Profile shows him.
+	Profile(ctx context.Context, session string) (page.Profile, error)
+	// BeginTOTP makes a secret for an authenticator, as an address and a QR code.
+	BeginTOTP(ctx context.Context, session string) (uri, png string, err error)
+	// ConfirmTOTP turns the authenticator on by a code of it, and returns recovery codes.
+	ConfirmTOTP(ctx context.Context, session, code string) ([]string, error)
+	// BeginPasskey returns what the browser needs to make a passkey, as JSON.
+	BeginPasskey(ctx context.Context, session string) (string, error)
+	// Change changes something: password, confirm-passkey, drop-totp, drop-passkey,
+	// link, unlink, revoke. For link it returns what the browser must carry.
+	Change(ctx context.Context, session, what, value string) (pending string, err error)
 }
 
 // Entry is a session, or what is asked for next.

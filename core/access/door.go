@@ -47,6 +47,9 @@ func (r Rules) tokenTTL() time.Duration {
 	return tokenTTL
 }
 
+// Locked reports whether a user cannot change how he signs in.
+func (g *Gate) Locked(u User) bool { return u.Kind == ServiceUser || g.cfg.Rules.locks(u) }
+
 // Options are the ways to sign in that there are.
 type Options struct {
 	Local, OIDC, GitHub, Google bool

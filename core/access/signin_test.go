@@ -50,7 +50,7 @@ func (w *world) code(t *testing.T, uri string) string {
 }
 
 // enrol gives ada an authenticator.
-func (w *world) enrol(t *testing.T, ctx context.Context) (uri string, recovery []string) {
+func (w *world) enrol(ctx context.Context, t *testing.T) (uri string, recovery []string) {
 	t.Helper()
 	made, err := w.gate.BeginTOTP(ctx)
 	if err != nil {
@@ -146,7 +146,7 @@ func TestCodesAreNotGuessed(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()
 	w.admin(t)
-	uri, recovery := w.enrol(t, w.as(t, w.mustToken(t)))
+	uri, recovery := w.enrol(w.as(t, w.mustToken(t)), t)
 	wrong := "000000"
 	if w.code(t, uri) == wrong {
 		wrong = "000001"
@@ -219,9 +219,9 @@ func TestPasskey(t *testing.T) {
 	stranger.ID = cred.ID
 	_, err = w.gate.CompletePasskey(ctx, v, sign(stranger))
 	wantCode(t, err, schema.Unauthenticated)
-	s, v = w.first(t)
+	s, _ = w.first(t)
 	old := sign(cred)
-	s, v = w.first(t)
+	_, v = w.first(t)
 	_, err = w.gate.CompletePasskey(ctx, v, old)
 	wantCode(t, err, schema.Unauthenticated) // signed for another sign-in
 	s, v = w.first(t)
@@ -371,7 +371,7 @@ func TestSessions(t *testing.T) {
 func TestStepsAreBounded(t *testing.T) {
 	w := newWorld(t)
 	w.admin(t)
-	w.enrol(t, w.as(t, w.mustToken(t)))
+	w.enrol(w.as(t, w.mustToken(t)), t)
 	_, mine := w.first(t)
 	for range 70 {
 		if _, err := w.gate.SignIn(t.Context(), access.Visit{From: "203.0.113.9"}, "ada", password); err != nil {

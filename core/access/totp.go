@@ -218,10 +218,9 @@ func (g *Gate) useCode(ctx context.Context, user, code string) error {
 		t.Last, u.TOTP = step, &t
 		return nil
 	})
-	switch schema.CodeOf(err) {
-	case "":
+	if err == nil {
 		g.codes.forget(user)
-	case schema.Unauthenticated:
+	} else if schema.CodeOf(err) == schema.Unauthenticated {
 		g.codes.add(user)
 	}
 	return err

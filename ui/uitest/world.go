@@ -63,7 +63,7 @@ type Call struct {
 
 // Deps returns what ui.New takes.
 func (w *World) Deps() ui.Deps {
-	return ui.Deps{Resources: w, History: w, Feed: w, Actor: w, Editor: w, Catalog: w, Standing: w, Alerts: alerts{w}, Joiner: w, Gate: w, Door: door{w}, Version: "0.1.0", Instance: "home"}
+	return ui.Deps{Resources: w, History: w, Feed: w, Actor: w, Editor: w, Catalog: w, Standing: w, Alerts: alerts{w}, Joiner: w, Gate: w, Door: door{w}, Account: account{w}, Version: "0.1.0", Instance: "home"}
 }
 
 // Change changes the world and says so.

@@ -189,7 +189,7 @@ func (o *OIDC) userinfo(w http.ResponseWriter, r *http.Request) {
 func Browser(t testing.TB, address string) *url.URL {
 	t.Helper()
 	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	res, err := c.Get(address) //nolint:noctx // a test's own server
+	res, err := c.Get(address)
 	if err != nil {
 		t.Fatal(err)
 	}
