@@ -59,9 +59,11 @@ type kindTable struct {
 }
 
 // kindTables are the kinds with km's columns, and then ours.
-func kindTables() []kindTable {
+func kindTables() []kindTable { return slices.Concat(placed(), made(), kept()) }
+
+// placed are kinds that are somewhere, or places.
+func placed() []kindTable {
 	runs := []string{"running", "deploying"}
-	known := func(states ...string) []string { return append(states, "Ok", "Failed", "Unknown") }
 	return []kindTable{
 		{
 			kind: "servers", request: "ListServers", aliases: []string{"server", "sv"}, header: []string{"Server", "State", "Address", "Version"},
@@ -91,6 +93,13 @@ func kindTables() []kindTable {
 			states: []string{"deploying", "running", "created", "restarting", "stopping", "removing", "paused", "exited", "dead", "unhealthy", "not_deployed", "unknown"},
 			good:   runs, busy: []string{"deploying", "restarting", "stopping", "removing"}, usual: runs,
 		},
+	}
+}
+
+// made are kinds that do something and are done.
+func made() []kindTable {
+	known := func(states ...string) []string { return append(states, "Ok", "Failed", "Unknown") }
+	return []kindTable{
 		{
 			kind: "builds", request: "ListBuilds", aliases: []string{"build", "bd"}, header: []string{"Build", "State", "Builder", "Version"},
 			row:    func(i item) []string { return []string{i.Name, i.Info.State, i.Info.BuilderID, i.version()} },
@@ -108,6 +117,12 @@ func kindTables() []kindTable {
 			row:    func(i item) []string { return []string{i.Name, i.Info.State, i.Info.Synced} },
 			states: known("Syncing", "Pending"), good: []string{"Syncing", "Pending", "Ok"}, busy: []string{"Syncing"},
 		},
+	}
+}
+
+// kept are kinds that only are there.
+func kept() []kindTable {
+	return []kindTable{
 		{
 			kind: "builders", request: "ListBuilders", aliases: []string{"builder", "bldr"}, header: []string{"Builder", "Type"},
 			row: func(i item) []string { return []string{i.Name, i.Info.Builder} }, part: true,

@@ -45,7 +45,7 @@ Called as km, it leaves out what does not run, like km; -a lists that too.`,
 			return p.listAll(c.Context(), f)
 		},
 	}
-	f.offer(c.Flags())
+	offerList(&f, c.Flags())
 	c.Flags().BoolVarP(&f.progress, "in-progress", "i", false, "only what something is done to now")
 	c.Flags().BoolVar(&f.progress, "pending", false, "the same as --in-progress")
 	c.Flags().IntVarP(&f.page, "page", "p", 0, "only this page, from 1; everything without")
@@ -83,7 +83,7 @@ func (p *program) listOne(f *listFlags, kind string, aliases []string, list func
 			return list(c.Context())
 		},
 	}
-	f.offer(c.Flags())
+	offerList(f, c.Flags())
 	c.Flags().BoolVarP(&f.progress, "in-progress", "p", false, "only what something is done to now")
 	c.Flags().BoolVar(&f.progress, "pending", false, "the same as --in-progress")
 	_ = c.RegisterFlagCompletionFunc("server", p.names("ListServers")) // the flags are there
@@ -95,8 +95,8 @@ func (p *program) listOne(f *listFlags, kind string, aliases []string, list func
 	return c
 }
 
-// offer adds the flags that every list has.
-func (f *listFlags) offer(fs *pflag.FlagSet) {
+// offerList adds the flags that every list has.
+func offerList(f *listFlags, fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.all, "all", "a", false, "in whatever state")
 	fs.BoolP("reverse", "r", false, "accepted for scripts, without effect")
 	fs.BoolVarP(&f.down, "down", "d", false, "only what is not running, or not well")
@@ -225,27 +225,37 @@ func (p *program) items(ctx context.Context, k kindTable, f listFlags) (kept []l
 			i.Tags[n] = cmp.Or(names[t], t)
 		}
 		wanted, err := f.takes(k, i)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, 0, err
-		}
-		if !wanted {
+		case !wanted:
 			continue
-		}
-		if p.asKm() && !f.all && !f.down && !f.progress && len(k.usual) > 0 && !slices.Contains(k.usual, i.Info.State) {
+		case p.unusual(k, f, i):
 			hidden++
 			continue
 		}
-		v, err := withNames(one, i.Tags)
+		v, err := k.named(one, i)
 		if err != nil {
 			return nil, 0, err
-		}
-		if info, ok := v["info"].(map[string]any); ok && (k.kind == "stacks" || k.kind == "deployments") && i.Info.Server != "" {
-			info["server_id"] = i.Info.Server
 		}
 		kept = append(kept, listedItem{i, v})
 	}
 	slices.SortStableFunc(kept, func(a, b listedItem) int { return k.order(a.item, b.item) })
 	return kept, hidden, nil
+}
+
+// unusual reports whether km leaves an item out unless it is told otherwise.
+func (p *program) unusual(k kindTable, f listFlags, i item) bool {
+	return p.asKm() && !f.all && !f.down && !f.progress && len(k.usual) > 0 && !slices.Contains(k.usual, i.Info.State)
+}
+
+// named is what core sent, with names in place of ids.
+func (k kindTable) named(raw json.RawMessage, i item) (map[string]any, error) {
+	v, err := withNames(raw, i.Tags)
+	if info, ok := v["info"].(map[string]any); ok && (k.kind == "stacks" || k.kind == "deployments") && i.Info.Server != "" {
+		info["server_id"] = i.Info.Server
+	}
+	return v, err
 }
 
 // withNames is what core sent, with the names of tags.

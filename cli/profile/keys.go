@@ -21,11 +21,19 @@ type key struct {
 // accepted without effect: there is no database here.
 func keys() []key {
 	return []key{
-		{names: []string{"default_profile", "default"}}, {names: []string{"config_profile", "name"}},
-		{names: []string{"config_aliases", "aliases", "alias"}}, {names: []string{"host"}},
-		{names: []string{"cli_key", "key"}, secret: true}, {names: []string{"cli_secret", "secret"}, secret: true}, {names: []string{"pin"}},
-		{names: []string{"table_borders"}}, {names: []string{"backups_folder"}}, {names: []string{"max_backups"}},
-		{names: []string{"database", "mongo"}}, {names: []string{"database_target", "database_copy"}}, {names: []string{"cli_logging"}},
+		{names: []string{"default_profile", "default"}},
+		{names: []string{"config_profile", "name"}},
+		{names: []string{"config_aliases", "aliases", "alias"}},
+		{names: []string{"host"}},
+		{names: []string{"cli_key", "key"}, secret: true},
+		{names: []string{"cli_secret", "secret"}, secret: true},
+		{names: []string{"pin"}},
+		{names: []string{"table_borders"}},
+		{names: []string{"backups_folder"}},
+		{names: []string{"max_backups"}},
+		{names: []string{"database", "mongo"}},
+		{names: []string{"database_target", "database_copy"}},
+		{names: []string{"cli_logging"}},
 		{names: []string{"profile", "profiles"}},
 	}
 }
