@@ -131,7 +131,7 @@ Exit codes: 0 done · 1 failed · 2 wrong input · 3 not allowed · 4 not found
 	if p.asKm() {
 		root.Use = "km" // which serves nothing: `km core` is core-info
 	} else {
-		p.add(root, "serve", p.upCommand(), p.coreCommand(), p.peripheryCommand())
+		p.add(root, "serve", p.upCommand(), p.coreCommand(), p.peripheryCommand(), p.doctorCommand())
 		use = append(use, p.deployCommand(), p.runCommand())
 	}
 	km := []*cobra.Command{
