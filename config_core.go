@@ -21,6 +21,9 @@ func coreKeys() []key {
 		{name: "nats-listen", doc: "also serve NATS with TLS here, for agents and the nats client (:4222)", read: toText(func(c *configs) *string { return &c.core.NATSListen })},
 		{name: "tls-cert", doc: "TLS certificate; core makes its own without", read: toText(func(c *configs) *string { return &c.core.CertFile })},
 		{name: "tls-key", doc: "its private key", read: toText(func(c *configs) *string { return &c.core.KeyFile })},
+		{name: "acme-domain", doc: "names of core for which an authority such as Let's Encrypt gives the certificate, whose terms you accept by it; their port 443 or 80 must lead to listen", read: toList(func(c *configs) *[]string { return &c.core.ACME.Domains })},
+		{name: "acme-email", doc: "where the authority writes to when something is wrong with a certificate", read: toText(func(c *configs) *string { return &c.core.ACME.Email })},
+		{name: "acme-directory", doc: "the authority's directory; that of Let's Encrypt without", read: webAddress(func(c *configs) *string { return &c.core.ACME.Directory })},
 		{core: "ssl_enabled", doc: "false leaves ssl_cert_file and ssl_key_file unread; core speaks TLS with its own certificate then, and plain HTTP only where that is allowed", read: aReader(aFlag, func(c *configs, v string) error {
 			c.ssl = v
 			return toFlag(func(*configs) *bool { return new(bool) }).set(c, v)

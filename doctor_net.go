@@ -201,6 +201,9 @@ const expiring = 14 * 24 * time.Hour
 
 func checkTLS(_ context.Context, d *doctor) finding {
 	c := d.core
+	if len(c.ACME.Domains) > 0 {
+		return fine("an authority gives it, for %s", strings.Join(c.ACME.Domains, ", "))
+	}
 	if c.CertFile == "" && c.KeyFile == "" {
 		if strings.HasPrefix(c.URL, "https://") && len(c.Proxies) > 0 {
 			return fine("the proxy has it")

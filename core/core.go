@@ -49,6 +49,7 @@ type Config struct {
 	NATSListen string
 	// CertFile and KeyFile are the TLS certificate; without them core makes its own.
 	CertFile, KeyFile string
+	ACME              ACME // or an authority gives it one
 	// AllowPlaintext serves unencrypted HTTP beyond this machine.
 	AllowPlaintext bool
 	Proxies        []netip.Prefix // whose forwarded headers are believed
@@ -151,6 +152,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if c.tls, err = openIdentity(filepath.Join(c.cfg.Data, "core"), cfg.CertFile, cfg.KeyFile, cfg.Log); err != nil {
 		return err
 	}
+	c.tls.useACME(cfg.ACME, c.dir())
 	opts := hub.Options{Dir: filepath.Join(c.cfg.Data, "core", "bus"), Sync: cfg.Sync, Log: cfg.Log}
 	if cfg.NATSListen != "" {
 		opts.TCP = &hub.TCPOptions{Addr: cfg.NATSListen, TLS: c.tls.config()}

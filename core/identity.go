@@ -20,6 +20,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/crypto/acme"
+	"golang.org/x/crypto/acme/autocert"
+
 	"berth/bus"
 	"berth/schema"
 )
@@ -30,6 +33,8 @@ type identity struct {
 	certFile, keyFile string
 	own               bool
 	log               *slog.Logger
+	acme              *autocert.Manager // gives the certificates of domains; nil for none
+	domains           []string
 
 	mu     sync.Mutex
 	cert   *tls.Certificate
@@ -144,9 +149,12 @@ func (id *identity) load() (*tls.Certificate, error) {
 }
 
 func (id *identity) config() *tls.Config {
-	return &tls.Config{
+	cfg := &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if cert, mine, err := id.certified(hello); mine {
+				return cert, err
+			}
 			cert, err := id.load()
 			if cert != nil {
 				return cert, nil
@@ -154,6 +162,10 @@ func (id *identity) config() *tls.Config {
 			return nil, err
 		},
 	}
+	if id.acme != nil {
+		cfg.NextProtos = []string{"h2", "http/1.1", acme.ALPNProto}
+	}
+	return cfg
 }
 
 // pins are what agents are to expect of core's key. A given certificate is judged
@@ -161,7 +173,7 @@ func (id *identity) config() *tls.Config {
 func (id *identity) pins() []string {
 	id.mu.Lock()
 	defer id.mu.Unlock()
-	if !id.own || id.cert == nil || id.cert.Leaf == nil {
+	if !id.own || id.acme != nil || id.cert == nil || id.cert.Leaf == nil {
 		return nil
 	}
 	return []string{bus.SPKIPin(id.cert.Leaf.RawSubjectPublicKeyInfo)}

@@ -37,6 +37,9 @@ func (c *core) checkConfig() error {
 	if err := c.cfg.SignIn.check(); err != nil {
 		return err
 	}
+	if err := c.cfg.ACME.check(c.cfg.CertFile); err != nil {
+		return err
+	}
 	if _, _, err := net.SplitHostPort(c.cfg.Listen); err != nil {
 		return schema.Errorf(schema.Invalid, "listen address %q: want HOST:PORT or :PORT", c.cfg.Listen)
 	}
@@ -67,7 +70,7 @@ func (c *core) listen(ctx context.Context, g *errgroup.Group) error {
 			TLSConfig:   c.tls.config(),
 		}
 	}
-	tlsServer, plainServer := server(handler), server(c.guardPlain(handler))
+	tlsServer, plainServer := server(handler), server(c.tls.challenges(c.guardPlain(handler)))
 	g.Go(func() error { return served(tlsServer.ServeTLS(secure, "", "")) })
 	g.Go(func() error { return served(plainServer.Serve(plain)) })
 	c.ready(ctx)
