@@ -41,6 +41,8 @@ func coreKeys() []key {
 		{name: "webhook-secret", core: "webhook_secret", secret: true, doc: "secret of webhooks whose target has none", read: toText(func(c *configs) *string { return &c.core.WebhookSecret })},
 		{name: "admin-username", core: "init_admin_username", env: "BERTH_INIT_ADMIN_USERNAME", doc: "make this administrator when there is no user yet", read: toText(func(c *configs) *string { return &c.core.AdminUsername })},
 		{name: "admin-password", core: "init_admin_password", env: "BERTH_INIT_ADMIN_PASSWORD", secret: true, doc: "his password", read: toText(func(c *configs) *string { return &c.core.AdminPassword })},
+		{core: "cors_allowed_origins", doc: "origins whose pages may call the API, as https://example.com; * is any, none by default", read: toList(func(c *configs) *[]string { return &c.core.CORS.Origins })},
+		{core: "cors_allow_credentials", doc: "these origins, when they are named, may send cookies along", def: "false", read: toFlag(func(c *configs) *bool { return &c.core.CORS.Credentials })},
 		{name: "title", core: "title", doc: "name of this installation", read: toText(func(c *configs) *string { return &c.core.Title })},
 		{name: "timezone", core: "timezone", doc: "IANA time zone of schedules that name none, as Europe/Berlin; the machine's own without", read: toText(func(c *configs) *string { return &c.core.Zone })},
 		{name: "sync-poll-interval", core: "resource_poll_interval", def: "5m", doc: "how often the sources of resource syncs are looked at, as 5m or 1h, or never", read: aReader(aText, func(c *configs, v string) error {
@@ -101,8 +103,7 @@ func coreOnly() []key {
 	add("pages always connect again", aFlag, false, "disable_websocket_reconnect")
 	add("there is one form of exported TOML", aFlag, false, "enable_fancy_toml")
 	add(headers, aText, false, "x_content_type_options", "x_frame_options", "x_xss_protection", "referrer_policy", "content_security_policy")
-	add("pages of other origins are not served: no origin is allowed, and cookies stay on core's own", aList, false, "cors_allowed_origins")
-	add("pages of other origins are not served", aFlag, false, "cors_allow_credentials", "session_allow_cross_site")
+	add("cookies stay on core's own pages", aFlag, false, "session_allow_cross_site")
 	add("pages are in the binary", aText, false, "ui_path frontend_path")
 	add("pages are in the binary", aFlag, false, "ui_index_force_no_cache")
 	add("sessions are kept in the data folder, not signed", aText, true, "jwt_secret")

@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,6 +156,31 @@ func TestClientHasNoOtherFiles(t *testing.T) {
 		var p struct{ Error string }
 		if res.StatusCode != 404 || json.Unmarshal([]byte(text), &p) != nil || p.Error == "" {
 			t.Errorf("%s: %d %.200s", path, res.StatusCode, text)
+		}
+	}
+}
+
+func TestPlacesThatAreNotRequests(t *testing.T) {
+	c := administered(t)
+	if res, text := c.get("/version"); res.StatusCode != 200 || text != "0.9.0" || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") {
+		t.Errorf("version: %d %q", res.StatusCode, text)
+	}
+	if res, _ := c.get("/user"); res.StatusCode != 401 {
+		t.Errorf("user without credentials: %d", res.StatusCode)
+	}
+	for path, want := range map[string]int{"/nonsense": 405, "/user": 405, "/version": 405, "/read/Nonsense": 404, "/client/lib.js": 405, "/ws/update": 405} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url+path, strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", c.jwt)
+		res, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := res.Body.Close(); err != nil || res.StatusCode != want {
+			t.Errorf("POST %s: %d, want %d %v", path, res.StatusCode, want, err)
 		}
 	}
 }

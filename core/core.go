@@ -57,6 +57,7 @@ type Config struct {
 	AdminUsername  string         // the first administrator, made if there is no user
 	AdminPassword  string
 	Title          string
+	CORS           api.CORS // pages of other origins that may call core
 	// SystemProcedures makes the procedures that Komodo makes, in a store nobody used yet.
 	SystemProcedures bool
 	Zone             string        // IANA name of the zone of schedules that name none; empty is the machine's own

@@ -51,6 +51,7 @@ type Deps struct {
 	// Maintenance is what is done to core itself.
 	Maintenance Maintenance
 
+	CORS      CORS
 	Title     string // of this installation
 	Version   string
 	URL       string // where people reach core; may be empty
@@ -164,7 +165,11 @@ func (a *API) Rows() []Row { return a.table.rows }
 
 // ServeHTTP serves /read, /write, /execute, /auth, /user, /version, /docs and
 // /stream.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !a.deps.CORS.allow(w, r) {
+		a.mux.ServeHTTP(w, r)
+	}
+}
 
 // Routes are the patterns to mount the API at.
 func Routes() []string {

@@ -30,6 +30,7 @@ func (a *API) routes() *http.ServeMux {
 	mux.HandleFunc("GET /docs", a.docsIndex)
 	mux.HandleFunc("GET /docs/openapi.json", a.openAPI)
 	mux.HandleFunc("GET /docs/schema.json", a.jsonSchema)
+	mux.HandleFunc("GET /docs/kinds/{name}", a.docsKind)
 	mux.HandleFunc("GET /docs/{group}/{name}", a.docsRequest)
 	mux.HandleFunc("GET /docs/auth/{group}/{name}", a.docsRequest)
 	mux.HandleFunc("GET /stream/runs/{id}", a.streamRun)
