@@ -42,9 +42,15 @@ type OIDCConfig struct {
 type OIDC struct {
 	cfg OIDCConfig
 
-	mu   sync.Mutex
-	seen *oidc.Provider // nil until it was found
+	mu    sync.Mutex
+	seen  *oidc.Provider // nil until it was found
+	last  error          // of the last try to find it
+	tried time.Time      // when that was
 }
+
+// pause is how long a provider that was not found is not looked for again: people
+// who wait for one that is away must not wait for each other too.
+const pause = 5 * time.Second
 
 // NewOIDC describes a provider; nothing is asked of it yet.
 func NewOIDC(cfg OIDCConfig) *OIDC {
@@ -62,6 +68,9 @@ func (o *OIDC) find(ctx context.Context) (*oidc.Provider, error) {
 	if o.seen != nil {
 		return o.seen, nil
 	}
+	if o.last != nil && time.Since(o.tried) < pause {
+		return nil, o.last
+	}
 	ctx = oidc.ClientContext(ctx, o.cfg.HTTP)
 	p, err := oidc.NewProvider(ctx, o.cfg.Issuer)
 	// People write the address with and without the slash at its end. Only what the
@@ -70,7 +79,11 @@ func (o *OIDC) find(ctx context.Context) (*oidc.Provider, error) {
 		p, err = oidc.NewProvider(ctx, e.Discovered)
 	}
 	if err != nil {
-		return nil, schema.Wrap(schema.Unavailable, err, "%s (%s) cannot be asked: %v", o.cfg.Name, o.cfg.Issuer, err)
+		err = schema.Wrap(schema.Unavailable, err, "%s (%s) cannot be asked: %v", o.cfg.Name, o.cfg.Issuer, err)
+		if ctx.Err() == nil { // else it was the browser that went away
+			o.last, o.tried = err, time.Now()
+		}
+		return nil, err
 	}
 	o.seen = p
 	return p, nil

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 )
 
@@ -232,4 +233,19 @@ func (p *Page) keep() {
 func quote(text string) string {
 	b, _ := json.Marshal(text) // a string always has a JSON form
 	return string(b)
+}
+
+// Authenticator gives the page an authenticator that says yes to everything.
+func (p *Page) Authenticator() {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, webauthn.Enable, webauthn.EnableParams{})
+	if err == nil {
+		_, err = chromedp.Call(p.ctx, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
+			Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
+			HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
+		}})
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
 }
