@@ -13,7 +13,7 @@ const (
 	StreamResults  = "RES"
 	StreamOutput   = "OUT"
 
-	// Figures of hosts, see Rings.
+	// StreamStatsFine and the next two hold figures of hosts, see Rings.
 	StreamStatsFine = "STATS_FINE"
 	StreamStatsMid  = "STATS_MID"
 	StreamStatsLong = "STATS_LONG"

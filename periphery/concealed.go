@@ -126,43 +126,44 @@ func (a *Agent) masked(d schema.ContainerDetail) schema.ContainerDetail {
 // eachText replaces the texts of a container that come from who made it: values of
 // variables and labels, words of commands, mounts.
 func eachText(d *schema.ContainerDetail, fn func(string) string) {
-	all := func(list []string) {
-		for i := range list {
-			list[i] = fn(list[i])
-		}
-	}
 	if d.Path != nil {
 		*d.Path = fn(*d.Path)
 	}
-	all(d.Args)
+	each(d.Args, fn)
 	if c := d.Config; c != nil {
 		for i, e := range c.Env {
 			if name, value, ok := strings.Cut(e, "="); ok {
 				c.Env[i] = name + "=" + fn(value)
 			}
 		}
-		all(c.Cmd)
-		all(c.Entrypoint)
-		for name, v := range c.Labels {
-			c.Labels[name] = fn(v)
-		}
+		each(c.Cmd, fn)
+		each(c.Entrypoint, fn)
+		eachValue(c.Labels, fn)
 		if c.Healthcheck != nil {
-			all(c.Healthcheck.Test)
+			each(c.Healthcheck.Test, fn)
 		}
 	}
 	if h := d.HostConfig; h != nil {
-		all(h.Binds)
-		all(h.ExtraHosts)
-		for _, m := range []schema.Dict[string]{h.Sysctls, h.Annotations, h.Tmpfs} {
-			for name, v := range m {
-				m[name] = fn(v)
-			}
-		}
+		each(h.Binds, fn)
+		each(h.ExtraHosts, fn)
+		eachValue(h.Sysctls, fn)
+		eachValue(h.Annotations, fn)
+		eachValue(h.Tmpfs, fn)
 		if h.LogConfig != nil {
-			for name, v := range h.LogConfig.Config {
-				h.LogConfig.Config[name] = fn(v)
-			}
+			eachValue(h.LogConfig.Config, fn)
 		}
+	}
+}
+
+func each(list []string, fn func(string) string) {
+	for i := range list {
+		list[i] = fn(list[i])
+	}
+}
+
+func eachValue(m map[string]string, fn func(string) string) {
+	for name, v := range m {
+		m[name] = fn(v)
 	}
 }
 

@@ -87,32 +87,8 @@ func settingsOf(c schema.ContainerDetail, image schema.ImageDetail) map[string]a
 	}
 	h := c.HostConfig
 	s := settings{flags: []string{}}
-	for _, e := range c.Config.Env {
-		if !slices.Contains(own.Env, e) {
-			s.variable(e)
-		}
-	}
-	for _, name := range sortedKeys(c.Config.Labels) {
-		v := c.Config.Labels[name]
-		foreign := strings.HasPrefix(name, "com.docker.compose.") || strings.HasPrefix(name, "berth.")
-		if inherited, ok := own.Labels[name]; foreign || ok && inherited == v {
-			continue
-		}
-		s.pair(&s.labels, "label", name, ": ", v)
-	}
-	for _, port := range sortedKeys(h.PortBindings) {
-		for _, b := range h.PortBindings[port] {
-			s.port(port, b)
-		}
-	}
-	for _, b := range h.Binds {
-		s.volume(b)
-	}
-	for _, m := range h.Mounts {
-		if text(m.Type) == "volume" && text(m.Source) != "" {
-			s.volumes = append(s.volumes, text(m.Source)+": "+text(m.Target))
-		}
-	}
+	s.texts(c.Config, own)
+	s.places(h)
 	command := ""
 	if !slices.Equal(c.Config.Cmd, own.Cmd) {
 		command = shellLine(c.Config.Cmd)
@@ -147,6 +123,40 @@ func settingsOf(c schema.ContainerDetail, image schema.ImageDetail) map[string]a
 type settings struct {
 	env, labels, ports, volumes []string
 	flags                       []string
+}
+
+// texts are variables and labels that the image does not have by itself.
+func (s *settings) texts(c *schema.ContainerConfig, own *schema.ImageConfig) {
+	for _, e := range c.Env {
+		if !slices.Contains(own.Env, e) {
+			s.variable(e)
+		}
+	}
+	for _, name := range sortedKeys(c.Labels) {
+		v := c.Labels[name]
+		foreign := strings.HasPrefix(name, "com.docker.compose.") || strings.HasPrefix(name, "berth.")
+		if inherited, ok := own.Labels[name]; foreign || ok && inherited == v {
+			continue
+		}
+		s.pair(&s.labels, "label", name, ": ", v)
+	}
+}
+
+// places are ports and mounts.
+func (s *settings) places(h *schema.HostConfig) {
+	for _, port := range sortedKeys(h.PortBindings) {
+		for _, b := range h.PortBindings[port] {
+			s.port(port, b)
+		}
+	}
+	for _, b := range h.Binds {
+		s.volume(b)
+	}
+	for _, m := range h.Mounts {
+		if text(m.Type) == "volume" && text(m.Source) != "" {
+			s.volumes = append(s.volumes, text(m.Source)+": "+text(m.Target))
+		}
+	}
 }
 
 func (s *settings) flag(name, value string) {
@@ -201,8 +211,10 @@ func (s *settings) volume(bind string) {
 func (s *settings) rest(c schema.ContainerDetail, own *schema.ImageConfig) {
 	h := c.HostConfig
 	for _, f := range []struct{ name, value, same string }{
-		{"user", text(c.Config.User), text(own.User)}, {"workdir", text(c.Config.WorkingDir), text(own.WorkingDir)},
-		{"pid", text(h.PIDMode), ""}, {"userns", text(h.UsernsMode), ""},
+		{"user", text(c.Config.User), text(own.User)},
+		{"workdir", text(c.Config.WorkingDir), text(own.WorkingDir)},
+		{"pid", text(h.PIDMode), ""},
+		{"userns", text(h.UsernsMode), ""},
 	} {
 		if f.value != "" && f.value != f.same {
 			s.flag(f.name, f.value)
