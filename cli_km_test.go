@@ -93,6 +93,8 @@ func TestKm(t *testing.T) {
 		{"k comp 0123456789abcdef0123456789abcdef -f jp", 0, `"private_key": "MC4CAQAwBQYDK2VuBCIEIDAxMjM0NTY3ODlhYmNkZWYwMTIzNDU2Nzg5YWJjZGVm"`},
 		{"key compute nonsense", 2, "no private X25519 key"},
 		{"new ak ci -e 30", 0, "Secret: S_"},
+		{"create onboarding-key rack -e 7 -t home -p -s atlas -b", 0, "Onboarding Key: O_"},
+		{"cr ok --copy nobody", 4, "nobody"},
 		{"connect atlas", 2, "terminals are not in this version"},
 		{"ssh atlas ls -n ssh", 2, "terminals"},
 		{"exec web sh -s atlas", 2, "terminals"},
