@@ -34,6 +34,7 @@ const (
 	BucketResources = "RESOURCES"  // every kind: <kind>/<id>
 	BucketVariables = "VARIABLES"  // values sealed
 	BucketAccounts  = "ACCOUNTS"   // git and registry accounts, tokens sealed
+	BucketSeen      = "SEEN"       // where the sources of resources were seen last
 	BucketTags      = "TAGS"       // owner and color of tags
 	BucketEdits     = "EDITS"      // changes of what is declared, newest kept
 	BucketUsers     = "USERS"      //

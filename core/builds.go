@@ -125,6 +125,15 @@ func (c *core) Builds(ctx context.Context) ([]schema.BuildView, error) {
 		if v.LastRun != nil && v.LastRun.Commit != "" {
 			v.Latest = schema.CommitInfo{Commit: v.LastRun.Commit, Message: v.LastRun.Message}
 		}
+		seen := r.ID
+		if r.Config.LinkedRepo != "" {
+			seen = r.Config.LinkedRepo
+		}
+		at := v.Built.BuiltAt
+		if v.LastRun != nil {
+			at = max(at, v.LastRun.Queued)
+		}
+		v.Latest = c.newest(seen, v.Latest, at)
 		out = append(out, v)
 	}
 	slices.SortFunc(out, func(a, b schema.BuildView) int { return cmp.Compare(a.Resource.Name, b.Resource.Name) })

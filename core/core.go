@@ -115,6 +115,7 @@ type core struct {
 	tags       tags
 	execution  *execution.Deps
 	edits      edits
+	seen       *store.Bucket[schema.Seen]
 	engine     *run.Engine
 	monitor    *monitor.Monitor
 	history    *history.History
@@ -205,7 +206,7 @@ func (c *core) open(ctx context.Context) error {
 	if c.buildState, err = store.Open[schema.BuildState](ctx, c.conn, bus.BucketBuilds, store.Options{History: 1, Log: c.cfg.Log}); err != nil {
 		return err
 	}
-	if err := errors.Join(c.openAlerts(ctx), c.openUpdates(ctx), c.openAccounts(ctx), c.openTags(ctx), c.openEdits(ctx)); err != nil {
+	if err := errors.Join(c.openAlerts(ctx), c.openUpdates(ctx), c.openAccounts(ctx), c.openTags(ctx), c.openEdits(ctx), c.openSeen(ctx)); err != nil {
 		return err
 	}
 	if err := c.openSyncs(ctx); err != nil {

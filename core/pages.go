@@ -22,7 +22,7 @@ import (
 // apiDeps is what the requests see of core.
 func (c *core) apiDeps() api.Deps {
 	return api.Deps{
-		Gate: c.gate, Peers: c.peers, Kinds: c.registry, Views: c, Accounts: accounts{c}, Tags: c.tags, Edits: c.edits, Builds: c, Singles: c, Engine: c.engine, Order: c.execution.Order, Approvals: c.engine, Output: c.conn,
+		Gate: c.gate, Peers: c.peers, Kinds: c.registry, Views: c, Accounts: accounts{c}, Tags: c.tags, Edits: c.edits, Sources: sources{c}, Builds: c, Singles: c, Engine: c.engine, Order: c.execution.Order, Approvals: c.engine, Output: c.conn,
 		Deliveries: deliveries{c.journal, c.webhooks}, Fleet: fleet{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Updates: updates{c}, Schedules: c.schedules, History: c.history,
 		Syncs: c.syncs, CheckPlan: c.syncs.CheckPlan, Tail: c.tail,
 		Onboarding: onboarding{c},

@@ -174,15 +174,16 @@ func deploys(action string) bool { return action == "DeployStack" || action == "
 func (c *core) latest(r schema.Resource[schema.StackConfig], runs []*schema.Run) schema.CommitInfo {
 	if r.Config.LinkedRepo != "" {
 		if s, err := c.repoState.Get(r.Config.LinkedRepo); err == nil {
-			return s.Value.Cloned
+			return c.newest(r.Config.LinkedRepo, s.Value.Cloned, s.Value.PulledAt)
 		}
+		return c.newest(r.Config.LinkedRepo, schema.CommitInfo{}, 0)
 	}
 	for _, run := range runs {
 		if run.Commit != "" {
-			return schema.CommitInfo{Commit: run.Commit, Message: run.Message}
+			return c.newest(r.ID, schema.CommitInfo{Commit: run.Commit, Message: run.Message}, run.Queued)
 		}
 	}
-	return schema.CommitInfo{}
+	return c.newest(r.ID, schema.CommitInfo{}, 0)
 }
 
 // Repos returns all repos as they stand, by name.
@@ -205,6 +206,7 @@ func (c *core) Repos(ctx context.Context) ([]schema.RepoView, error) {
 			v.Cloned, v.PulledAt = s.Value.Cloned, s.Value.PulledAt
 			v.Built, v.BuiltAt = s.Value.Built, s.Value.BuiltAt
 		}
+		v.Latest = c.newest(r.ID, v.Cloned, v.PulledAt)
 		if v.State == "Pulling" && v.LastRun.Action == "CloneRepo" {
 			v.State = "Cloning"
 		}

@@ -77,6 +77,10 @@ func (a *Agent) questions() error {
 		bus.Answer(a.conn, schema.HostProcesses, func(ctx context.Context, _ struct{}) (schema.List[schema.HostProcess], error) {
 			return a.host.Processes(ctx)
 		}),
+		bus.Answer(a.conn, schema.FileWrite, a.writeFile),
+		bus.Answer(a.conn, schema.ContainerRename, func(ctx context.Context, req schema.ContainerRenameReq) (struct{}, error) {
+			return struct{}{}, a.engine.RenameContainer(ctx, req.From, req.To)
+		}),
 		bus.Answer(a.conn, schema.NetworkCreate, func(ctx context.Context, req schema.NamedReq) (struct{}, error) {
 			return struct{}{}, a.engine.CreateNetwork(ctx, req.Name)
 		}),

@@ -75,6 +75,7 @@ type RepoView struct {
 	Server   Target               `json:"server"`
 	State    string               `json:"state"` // Cloning, Pulling, Ok, Failed, Unknown
 	Cloned   CommitInfo           `json:"cloned,omitzero"`
+	Latest   CommitInfo           `json:"latest,omitzero"`     // newest commit known of its branch
 	PulledAt int64                `json:"pulled_at,omitempty"` // unix ms
 	Built    CommitInfo           `json:"built,omitzero"`
 	BuiltAt  int64                `json:"built_at,omitempty"` // unix ms

@@ -43,9 +43,8 @@ type Deps struct {
 	// Tail yields the output of all runs as it comes, with its sequence numbers.
 	Tail func(ctx context.Context) iter.Seq2[uint64, schema.Output]
 	// Ask puts a question (a schema.Query, by its name) to a server's agent.
-	Ask func(ctx context.Context, server, question string, req any) (json.RawMessage, error)
-	// Refresh looks up again what a stack's sources stand at; may be nil.
-	Refresh func(ctx context.Context, stack string) error
+	Ask     func(ctx context.Context, server, question string, req any) (json.RawMessage, error)
+	Sources Sources // may be nil
 	// CheckPlan adds what is found in sources to a plan of resources; may be nil.
 	CheckPlan func(ctx context.Context, p *resource.Plan) error
 	// Maintenance is what is done to core itself.
@@ -144,7 +143,7 @@ func New(d Deps) *API {
 	for _, part := range [][]Row{
 		a.systemRows(), a.accountRows(), a.loginRows(), a.manageRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.hostRows(), a.stackRows(), a.deploymentRows(), a.tagRows(),
 		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.onboardingRows(), a.deliveryRows(), a.alertRows(), a.updateCheckRows(), a.scheduleRows(), a.syncRows(), a.executionRows(),
-		a.swarmRows(), a.terminalRows(), a.accountsRows(), a.extraArgsRows(),
+		a.swarmRows(), a.terminalRows(), a.accountsRows(), a.sourceRows(), a.extraArgsRows(),
 	} {
 		rows = append(rows, part...)
 	}

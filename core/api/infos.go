@@ -304,13 +304,13 @@ func (a *API) repoInfos(ctx context.Context) (map[string]info, error) {
 		c, hash := v.Resource.Config, orNull(short(v.Cloned.Commit))
 		out[v.Resource.ID] = info{
 			full: repoInfo{
-				Pulled: v.PulledAt, LatestHash: hash, LatestMessage: orNull(v.Cloned.Message),
+				Pulled: v.PulledAt, LatestHash: orNull(short(v.Latest.Commit)), LatestMessage: orNull(v.Latest.Message),
 				Built: v.BuiltAt, BuiltHash: orNull(short(v.Built.Commit)), BuiltMessage: orNull(v.Built.Message),
 			},
 			item: repoItem{
 				ServerID: c.ServerID, ServerName: v.Server.Name, BuilderID: c.BuilderID, Pulled: v.PulledAt, Provider: c.GitProvider,
 				Repo: c.Repo, Branch: c.Branch, RepoLink: repoLink(c.GitProvider, c.GitHTTPS, c.Repo, c.Branch),
-				State: v.State, Hash: hash, Message: orNull(v.Cloned.Message), LatestHash: hash,
+				State: v.State, Hash: hash, Message: orNull(v.Cloned.Message), LatestHash: orNull(short(v.Latest.Commit)),
 				Built: v.BuiltAt, BuiltHash: orNull(short(v.Built.Commit)),
 			},
 			state: v.State,

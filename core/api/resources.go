@@ -328,9 +328,32 @@ func (b kindAPI) rename() Row {
 		name: "Rename" + b.name, doc: "Give a " + b.k.Name() + " another name; whatever refers to it still does.", needs: access.CanEdit, kind: b.k.Name(),
 		example: map[string]any{"id": "my-" + b.k.Name(), "name": "better-name"},
 	}, func(ctx context.Context, p params) (Update, error) {
-		_, u, err := b.a.edited(ctx, "Rename", b.k, p.ID, func() (json.RawMessage, error) { return b.k.Rename(ctx, p.ID, p.Name) })
+		_, u, err := b.a.edited(ctx, "Rename", b.k, p.ID, func() (json.RawMessage, error) { return b.renamed(ctx, p.ID, p.Name) })
 		return u, err
 	})
+}
+
+// renamed gives a resource another name, and a deployment's container with it.
+func (b kindAPI) renamed(ctx context.Context, key, name string) (json.RawMessage, error) {
+	if b.k.Name() != "deployment" || b.a.deps.Sources == nil {
+		return b.k.Rename(ctx, key, name)
+	}
+	t, err := b.k.Find(key)
+	if err != nil {
+		return nil, err
+	}
+	if other, err := b.k.Find(name); err == nil && other.ID != t.ID {
+		return nil, schema.Errorf(schema.Conflict, "there is a deployment %q already: choose another name", other.Name)
+	}
+	undo, err := b.a.deps.Sources.RenameContainer(ctx, t, name)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := b.k.Rename(ctx, key, name)
+	if err != nil {
+		undo(context.WithoutCancel(ctx))
+	}
+	return raw, err
 }
 
 func (b kindAPI) remove() Row {

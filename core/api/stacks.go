@@ -68,16 +68,6 @@ func (a *API) stackRows() []Row {
 			name: "InspectStackContainer", doc: "Look at the container of a stack's service.", needs: access.CanRead, also: access.Inspect, kind: "stack",
 			example: map[string]any{"stack": "my-stack", "service": "web"},
 		}, a.inspectStackContainer),
-		Write(spec{
-			name: "RefreshStackCache", doc: "Look up again what a stack's sources stand at.", needs: access.CanExec, kind: "stack",
-			example: map[string]any{"stack": "my-stack"},
-		}, func(ctx context.Context, p stackRef) (None, error) {
-			v, err := a.stack(ctx, p.Stack)
-			if err != nil || a.deps.Refresh == nil {
-				return None{}, err
-			}
-			return None{}, a.deps.Refresh(ctx, v.Resource.ID)
-		}),
 	}
 }
 

@@ -41,6 +41,7 @@ func table() []item {
 		bucket(bus.BucketResources, held, "what is declared"),
 		bucket(bus.BucketVariables, held, "values, sealed"),
 		bucket(bus.BucketAccounts, held, "accounts, sealed"),
+		bucket(bus.BucketSeen, held, "where sources were seen last"),
 		bucket(bus.BucketTags, held, "owners and colors of tags"),
 		bucket(bus.BucketEdits, held, "who changed what"),
 		bucket(bus.BucketUsers, held, "who may sign in"),

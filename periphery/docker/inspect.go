@@ -79,6 +79,15 @@ func (c *Client) CreateNetwork(ctx context.Context, name string) error {
 	return c.Explain(err, "create network "+name)
 }
 
+// RenameContainer gives a container another name; NotFound when there is none.
+func (c *Client) RenameContainer(ctx context.Context, from, to string) error {
+	_, err := c.api.ContainerRename(ctx, from, client.ContainerRenameOptions{NewName: to})
+	if err != nil && Says(err.Error(), "already in use") {
+		return schema.Wrap(schema.Conflict, err, "there is a container %q already", to)
+	}
+	return c.Explain(err, "rename container "+from)
+}
+
 // labelFiles are the compose files that a container was made from.
 const labelFiles = "com.docker.compose.project.config_files"
 
