@@ -44,7 +44,7 @@ func layers() []layer {
 		{"git", []string{"schema", "git/..."}, nil, "repositories are read the same way by core, which plans, and by agents, which deploy"},
 		{"periphery", with("periphery/...", "git", "mask"), append([]string{"git/..."}, live...), "an agent must be understood without core, and never hold a server"},
 		{"ui", []string{"schema", "ui/..."}, nil, "pages show schema's values through interfaces of their own; core satisfies them"},
-		{"core", with("bus/hub", "ui/...", "core/...", "git", "mask"), live, "core wires all its parts, and no agent's"},
+		{"core", with("bus/hub", "ui/...", "core/...", "git", "mask"), append([]string{"git/gittest"}, live...), "core wires all its parts, and no agent's"},
 		{"core/store", with("bus/hub"), live, "documents know nothing of what they mean; of the hub only whom it may let in"},
 		{"core/access", with("core/store", "core/provider"), tests, "who may do what is decided before there are resources"},
 		{"core/provider", []string{"schema"}, nil, "it asks others who somebody is; what he may do here is not its matter"},
