@@ -103,7 +103,6 @@ func coreOnly() []key {
 	add("pages always connect again", aFlag, false, "disable_websocket_reconnect")
 	add("there is one form of exported TOML", aFlag, false, "enable_fancy_toml")
 	add(headers, aText, false, "x_content_type_options", "x_frame_options", "x_xss_protection", "referrer_policy", "content_security_policy")
-	add("cookies stay on core's own pages", aFlag, false, "session_allow_cross_site")
 	add("pages are in the binary", aText, false, "ui_path frontend_path")
 	add("pages are in the binary", aFlag, false, "ui_index_force_no_cache")
 	add("sessions are kept in the data folder, not signed", aText, true, "jwt_secret")

@@ -32,6 +32,7 @@ func signInKeys() []key {
 		{name: "min-password-length", core: "min_password_length", doc: "characters that a new password needs; 10 at least", read: toNumber(func(c *configs) *int { return &c.core.SignIn.MinPassword })},
 		{name: "jwt-ttl", core: "jwt_ttl", def: "1-day", doc: "how long tokens of API logins live, as 12h, 1-day or 2-wk", read: lifetime(func(c *configs) *time.Duration { return &c.core.SignIn.TokenTTL })},
 	}
+	keys = append(keys, key{core: "session_allow_cross_site", doc: "the cookie of a sign-in's steps also travels from pages of the origins in cors_allowed_origins; over TLS only", read: in(func(s *core.SignIn) *bool { return &s.CrossSite })})
 	keys = append(keys, oidcKeys()...)
 	keys = append(keys, oauthKeys("github", "GitHub", func(c *configs) *core.OAuth { return &c.core.SignIn.GitHub })...)
 	keys = append(keys, oauthKeys("google", "Google", func(c *configs) *core.OAuth { return &c.core.SignIn.Google })...)

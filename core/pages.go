@@ -29,7 +29,7 @@ func (c *core) apiDeps() api.Deps {
 		Ask: func(ctx context.Context, server, question string, req any) (json.RawMessage, error) {
 			return bus.Ask(ctx, c.conn, server, schema.Query[any, json.RawMessage]{Name: question}, req)
 		},
-		CORS: c.cfg.CORS, Title: c.title(), Version: c.cfg.Version, URL: c.cfg.URL, PublicKey: c.signer.Public(), Now: time.Now, Log: c.cfg.Log,
+		CORS: c.cfg.CORS, CrossSite: c.cfg.SignIn.CrossSite, Title: c.title(), Version: c.cfg.Version, URL: c.cfg.URL, PublicKey: c.signer.Public(), Now: time.Now, Log: c.cfg.Log,
 	}
 }
 

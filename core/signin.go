@@ -22,6 +22,7 @@ type SignIn struct {
 	Locked         []string      // users who cannot change how they sign in; __ALL__ is everybody
 	MinPassword    int           // longer than Berth asks for
 	TokenTTL       time.Duration // how long tokens live; 0 is a day
+	CrossSite      bool          // the cookie of a sign-in's steps also travels from pages of other origins
 	OIDC           OIDC
 	GitHub, Google OAuth
 }

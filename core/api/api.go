@@ -51,6 +51,7 @@ type Deps struct {
 	Maintenance Maintenance
 
 	CORS      CORS
+	CrossSite bool   // the cookie of a sign-in's steps also travels from pages of other origins
 	Title     string // of this installation
 	Version   string
 	URL       string // where people reach core; may be empty

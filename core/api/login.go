@@ -44,13 +44,16 @@ func (a *API) stepsFrom(r *http.Request) *steps {
 }
 
 // setSteps hands the browser what the rows left for it.
-func setSteps(w http.ResponseWriter, r *http.Request, s *steps) {
+func (a *API) setSteps(w http.ResponseWriter, r *http.Request, s *steps) {
 	if s.next == "" && !s.spent {
 		return
 	}
 	c := &http.Cookie{
 		Name: stepCookie, Value: s.next, Path: "/", MaxAge: int(access.ChallengeTTL.Seconds()), HttpOnly: true,
 		SameSite: http.SameSiteLaxMode, Secure: encrypted(r),
+	}
+	if a.deps.CrossSite && c.Secure { // without TLS browsers refuse it
+		c.SameSite = http.SameSiteNoneMode
 	}
 	if s.next == "" {
 		c.MaxAge = -1
@@ -178,7 +181,7 @@ func (a *API) browse(next func(context.Context, access.Visit, access.UserKind, *
 			to, err = next(r.Context(), s.visit, k, r)
 		}
 		s.next, s.spent = to.Pending, true
-		setSteps(w, r, s)
+		a.setSteps(w, r, s)
 		if err != nil {
 			a.failBrowser(w, r, err)
 			return

@@ -2,8 +2,11 @@ package api_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"berth/core/api"
 )
 
 // TestManageChecksSecrets: what one changes about oneself needs the key's secret,
@@ -51,5 +54,28 @@ func TestLoginMistakes(t *testing.T) {
 	}
 	if status, text = w.send("/auth/myspace/login", "GET", nil); status != http.StatusNotFound || !strings.Contains(text, `"error"`) {
 		t.Errorf("a provider there is not: %d %s", status, text)
+	}
+}
+
+// TestStepCookie: what the browser carries between two steps travels as little as
+// the configuration allows.
+func TestStepCookie(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct {
+		cross bool
+		proto string
+		want  string
+	}{{false, "http", "HttpOnly; SameSite=Lax"}, {false, "https", "HttpOnly; Secure; SameSite=Lax"}, {true, "http", "HttpOnly; SameSite=Lax"}, {true, "https", "HttpOnly; Secure; SameSite=None"}} {
+		d := w.deps
+		d.CrossSite = c.cross
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/auth/manage/BeginExternalLoginLink", strings.NewReader("{}"))
+		req.Header = w.auth()
+		req.Header.Set("X-Forwarded-Proto", c.proto)
+		res := httptest.NewRecorder()
+		api.New(d).ServeHTTP(res, req)
+		cookie := res.Header().Get("Set-Cookie")
+		if !strings.HasPrefix(cookie, "id=") || !strings.HasSuffix(cookie, "; Path=/; Max-Age=180; "+c.want) {
+			t.Errorf("%+v: cookie %q", c, cookie)
+		}
 	}
 }

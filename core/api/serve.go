@@ -95,7 +95,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, found *Row, params j
 	ctx := access.WithCaller(r.Context(), who)
 	s := a.stepsFrom(r)
 	v, err := a.call(context.WithValue(ctx, stepsKey{}, s), found, params)
-	setSteps(w, r, s)
+	a.setSteps(w, r, s)
 	if err != nil {
 		a.fail(w, r, err)
 		return
