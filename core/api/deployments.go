@@ -14,13 +14,8 @@ type Singles interface {
 
 // deploymentInfo has the members of Komodo's deployment.
 type deploymentInfo struct {
-	Latest imageDigest `json:"latest_image_digest"`
-	Name   string      `json:"deployed_name"`
-}
-
-type imageDigest struct {
-	Tag    string `json:"tag"`
-	Digest string `json:"digest"`
+	Latest string `json:"latest_image_digest"` // image@sha256:…; empty when none is known
+	Name   string `json:"deployed_name"`
 }
 
 type deploymentItem struct {

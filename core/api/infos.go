@@ -127,10 +127,10 @@ func serverTrouble(v schema.ServerView) string {
 }
 
 type serviceNames struct {
-	Service   string `json:"service_name"`
-	Container string `json:"container_name"`
-	Image     string `json:"image"`
-	Digest    string `json:"image_digest"`
+	Service   string  `json:"service_name"`
+	Container string  `json:"container_name"`
+	Image     string  `json:"image"`
+	Digest    *string `json:"image_digest"` // image@sha256:…; null when it is not known
 }
 
 type stackInfo struct {
