@@ -119,7 +119,7 @@ func TestQueue(t *testing.T) {
 	if diff := cmp.Diff([]string{"c1", "c2"}, ids()); diff != "" {
 		t.Error(diff)
 	}
-	bustest.Eventually(t, 5*time.Second, "the deadline takes the command away", func() bool { return cmp.Equal([]string{"c1"}, ids()) })
+	bustest.Eventually(t, 20*time.Second, "the deadline takes the command away", func() bool { return cmp.Equal([]string{"c1"}, ids()) })
 	for range 2 {
 		if err := b.Core.Dequeue(ctx, agentA, "c1"); err != nil {
 			t.Fatal(err)

@@ -150,7 +150,7 @@ func TestFullOutboxDropsProgressNotLines(t *testing.T) {
 	b := bustest.Open(t, o)
 	a := b.Agent(t, agentA)
 	b.Hub.Close()
-	bustest.Eventually(t, 5*time.Second, "the agent notices", func() bool { return !a.Connected() })
+	bustest.Eventually(t, 20*time.Second, "the agent notices", func() bool { return !a.Connected() })
 	big := strings.Repeat("x", 10<<10)
 	first := 0
 	for i := range 1000 { // 20 MiB of progress, 1,000 lines of 1 KiB

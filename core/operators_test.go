@@ -161,7 +161,7 @@ func (c *client) operatorsAsk(suffix, door string) {
 		if err := read.PublishRequest(s, read.NewInbox(), []byte("{}")); err != nil {
 			t.Fatal(err)
 		}
-		bustest.Eventually(t, 5*time.Second, "the server refuses "+s, func() bool { return refused(s) })
+		bustest.Eventually(t, 20*time.Second, "the server refuses "+s, func() bool { return refused(s) })
 	}
 	c.answersGoNowhereElse(read, exec, "bob-"+suffix)
 	if m := ask(t, read, "$SRV.INFO.core", ""); !strings.Contains(string(m.Data), `"core.api.read.*"`) {

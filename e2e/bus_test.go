@@ -188,7 +188,7 @@ func keysOtherSubjects(t *testing.T, h *busWorld) {
 		if _, err := th.NATS().SubscribeSync(s); err != nil {
 			t.Fatal(err)
 		}
-		h.World.Until(5*time.Second, "subscribing to "+s+" is refused", func() bool { return th.heard(`"` + s + `"`) })
+		h.World.Until(20*time.Second, "subscribing to "+s+" is refused", func() bool { return th.heard(`"` + s + `"`) })
 	}
 	for _, s := range []string{
 		"agent." + nexus + ".res.c1", "agent." + nexus + ".out.r1.c1", "agent." + nexus + ".evt.status", "agent." + nexus + ".ask.secrets",
@@ -197,7 +197,7 @@ func keysOtherSubjects(t *testing.T, h *busWorld) {
 		if err := th.NATS().Publish(s, []byte("{}")); err != nil {
 			t.Fatal(err)
 		}
-		h.World.Until(5*time.Second, "publishing to "+s+" is refused", func() bool { return th.heard(`"` + s + `"`) })
+		h.World.Until(20*time.Second, "publishing to "+s+" is refused", func() bool { return th.heard(`"` + s + `"`) })
 	}
 	// Under another's name, with its own key: the inbox alone gives it away.
 	as := h.steal(t, nexus)
@@ -290,7 +290,7 @@ func keysRevoked(t *testing.T, h *busWorld) {
 	if out, err := h.CLI("server", "revoke", vault, "--yes"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	h.World.Until(3*time.Second, "both connections of the key are ended", func() bool {
+	h.World.Until(20*time.Second, "both connections of the key are ended", func() bool {
 		return !th.Connected() && strings.Contains(agent.Output(), "lost the bus")
 	})
 	t.Logf("from the command's start to both disconnected: %s", time.Since(began).Round(time.Millisecond))
@@ -375,7 +375,7 @@ func keysOperators(t *testing.T, h *busWorld) {
 			if err := nc.Publish(s, []byte("{}")); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 				t.Fatal(err)
 			}
-			h.World.Until(5*time.Second, role+": publishing to "+s+" is refused", func() bool {
+			h.World.Until(20*time.Second, role+": publishing to "+s+" is refused", func() bool {
 				mu.Lock()
 				defer mu.Unlock()
 				return strings.Contains(strings.Join(errs, "\n"), `"`+s+`"`)

@@ -95,9 +95,9 @@ func TestStatus(t *testing.T) {
 		})
 	}
 	s.up()
-	bustest.Eventually(t, 5*time.Second, "a status with the new container", last(mine))
+	bustest.Eventually(t, 20*time.Second, "a status with the new container", last(mine))
 	dockertest.Wipe(t, s.engine, s.req.Name)
-	bustest.Eventually(t, 5*time.Second, "a status without it", last(func(st schema.AgentStatus) bool { return !mine(st) }))
+	bustest.Eventually(t, 20*time.Second, "a status without it", last(func(st schema.AgentStatus) bool { return !mine(st) }))
 	st, err := bus.Ask(t.Context(), s.bus.Core, serverID, schema.Ping, struct{}{})
 	if err != nil || st.Version != "test" || st.Engine.Version == "" || st.Arch == "" || st.Started == 0 || len(st.Recipients) != 1 { // it made itself an age identity
 		t.Errorf("%+v, %v", st, err)
@@ -110,7 +110,7 @@ func TestStatus(t *testing.T) {
 	s.a.end()
 	s.a.cfg.Engine = "unix:///nonexistent.sock"
 	s.a.start()
-	bustest.Eventually(t, 5*time.Second, "a status without an engine", last(func(st schema.AgentStatus) bool { return strings.Contains(st.Engine.Error, "does not answer") }))
+	bustest.Eventually(t, 20*time.Second, "a status without an engine", last(func(st schema.AgentStatus) bool { return strings.Contains(st.Engine.Error, "does not answer") }))
 }
 
 func TestStackLog(t *testing.T) {

@@ -145,7 +145,7 @@ func TestAnAgentKilledBeforeItsNewKeyIsKept(t *testing.T) {
 	a := c.newAgent()
 	first := a.public()
 	c.queue(runID+"-1", "", schema.KeyRotate.Name, schema.KeyRotateReq{})
-	bustest.Eventually(t, 10*time.Second, "a next key", func() bool { _, err := os.Stat(a.path("key.next.nk")); return err == nil })
+	bustest.Eventually(t, 20*time.Second, "a next key", func() bool { _, err := os.Stat(a.path("key.next.nk")); return err == nil })
 	a.end() // core has the key and has not answered
 	if a.public() != first {
 		t.Fatal("the key was changed before core had answered")

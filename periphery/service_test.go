@@ -99,12 +99,12 @@ func TestRunServiceEnds(t *testing.T) {
 	if err := s.engine.Act(t.Context(), name(id), "stop", zeroTime()); err != nil {
 		t.Error(err)
 	}
-	bustest.Eventually(t, 10*time.Second, "the detached container to remove itself", func() bool {
+	bustest.Eventually(t, 20*time.Second, "the detached container to remove itself", func() bool {
 		_, err := s.engine.Inspect(t.Context(), name(id))
 		return schema.CodeOf(err) == schema.NotFound
 	})
 	id = s.sendRun(schema.ServiceRunReq{Service: "web"})
-	bustest.Eventually(t, 10*time.Second, "the container to run", func() bool {
+	bustest.Eventually(t, 20*time.Second, "the container to run", func() bool {
 		c, err := s.engine.Inspect(t.Context(), name(id))
 		return err == nil && c.State == "running"
 	})

@@ -311,7 +311,7 @@ func TestStackVerbs(t *testing.T) {
 		s.queue(id, "", "stack.do", schema.StackDoReq{ID: s.req.ID, Name: s.req.Name, Project: s.req.Name, Verb: step.verb, StopTime: &zero})
 		var resp schema.StackDoResp
 		res := s.wait(id)
-		bustest.Eventually(t, 5*time.Second, step.verb, func() bool { return s.containers(s.req.Name)["web"] == step.state })
+		bustest.Eventually(t, 20*time.Second, step.verb, func() bool { return s.containers(s.req.Name)["web"] == step.state })
 		if res.Problem != nil || json.Unmarshal(res.Value, &resp) != nil || !slices.Equal(resp.Changed, []string{s.req.Name + "-web-1"}) {
 			t.Errorf("%s: %+v, %+v; %v", step.verb, res.Problem, resp, s.containers(s.req.Name))
 		}

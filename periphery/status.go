@@ -80,11 +80,7 @@ func (a *Agent) tell(ctx context.Context) error {
 	defer t.Stop()
 	a.host.Sample(ctx)
 	for {
-		if a.conn.Connected() {
-			if err := a.conn.Status(ctx, a.status(ctx)); err != nil {
-				a.log.Debug("send status", "err", err)
-			}
-		}
+		a.sendStatus(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -93,6 +89,19 @@ func (a *Agent) tell(ctx context.Context) error {
 		case <-a.refresh:
 			a.calm(ctx)
 		}
+	}
+}
+
+// sendStatus sends the status as it is now, if core is there. None that was begun
+// earlier is sent later: core is not to take back what show let it see.
+func (a *Agent) sendStatus(ctx context.Context) {
+	if !a.conn.Connected() {
+		return
+	}
+	a.shown.mu.Lock()
+	defer a.shown.mu.Unlock()
+	if err := a.conn.Status(ctx, a.status(ctx)); err != nil {
+		a.log.Debug("send status", "err", err)
 	}
 }
 

@@ -98,7 +98,7 @@ func TestReportedAfterReconnect(t *testing.T) {
 	if begun, _ := s.times("c1"); begun != 1 {
 		t.Errorf("begun %d times", begun)
 	}
-	bustest.Eventually(t, 10*time.Second, "the end of the output", func() bool { return strings.Contains(s.text("c1"), "phase on_pull done") })
+	bustest.Eventually(t, 20*time.Second, "the end of the output", func() bool { return strings.Contains(s.text("c1"), "phase on_pull done") })
 }
 
 // A result that could not be told is told by the next process.
@@ -255,7 +255,7 @@ func TestKilledInMidWork(t *testing.T) {
 	s.waitMark(1)
 	pid, child := group(t, s.mark+".pid"), group(t, s.mark+".child")
 	kill()
-	bustest.Eventually(t, 5*time.Second, "the end of the command's processes", func() bool { return gone(pid) && gone(child) })
+	bustest.Eventually(t, 20*time.Second, "the end of the command's processes", func() bool { return gone(pid) && gone(child) })
 	s.a.start()
 	s.interrupted("c1", "repo.sync")
 }

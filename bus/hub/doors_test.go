@@ -68,7 +68,7 @@ func TestWebsocketThroughCoresPort(t *testing.T) {
 	if err := bus.ServeHello(b.Core, b.Hub.Seed, "1", func(context.Context, string) (schema.Target, error) { return schema.Target{Name: "lxc"}, nil }); err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, 10*time.Second, "core says hello", func() bool { // the server hears of what core serves a little later
+	bustest.Eventually(t, 20*time.Second, "core says hello", func() bool { // the server hears of what core serves a little later
 		hello, err := bus.VerifyCore(t.Context(), c, b.Hub.PublicKey())
 		return err == nil && hello.Server.Name == "lxc"
 	})

@@ -62,7 +62,7 @@ func TestAgentIsDeniedWhatIsNotItsOwn(t *testing.T) {
 			if _, err := nc.SubscribeSync(s); err != nil {
 				t.Fatal(err)
 			}
-			bustest.Eventually(t, 5*time.Second, "the subscription is refused", func() bool { return d.has(s) })
+			bustest.Eventually(t, 20*time.Second, "the subscription is refused", func() bool { return d.has(s) })
 		})
 	}
 	for _, s := range []string{
@@ -76,7 +76,7 @@ func TestAgentIsDeniedWhatIsNotItsOwn(t *testing.T) {
 			if err := nc.Publish(s, []byte("x")); err != nil {
 				t.Fatal(err)
 			}
-			bustest.Eventually(t, 5*time.Second, "the publish is refused", func() bool { return d.has(s) })
+			bustest.Eventually(t, 20*time.Second, "the publish is refused", func() bool { return d.has(s) })
 		})
 	}
 }
@@ -101,7 +101,7 @@ func TestOperatorRoles(t *testing.T) {
 			if err := c.NATS().Publish(s, nil); err != nil {
 				t.Fatal(err)
 			}
-			bustest.Eventually(t, 5*time.Second, s+" is refused", func() bool { return d.has(s) })
+			bustest.Eventually(t, 20*time.Second, s+" is refused", func() bool { return d.has(s) })
 		}
 	}
 	if err := exec.NATS().Publish("berth.api.execute.x", nil); err != nil {

@@ -164,14 +164,14 @@ func TestLiveUpdatesAreForThoseWhoMayRead(t *testing.T) {
 		return nil
 	})
 	must(t, err)
-	bustest.Eventually(t, 5*time.Second, "the rights are known", func() bool {
+	bustest.Eventually(t, 20*time.Second, "the rights are known", func() bool {
 		c, err := w.deps.Gate.Authenticate(t.Context(), w.auth(), "")
 		return err == nil && !c.Admin
 	})
 	start := func() { // as core does
 		r, err := w.engine.Start(t.Context(), run.StartReq{Action: "Sleep", Params: json.RawMessage(`{"duration_ms":1}`), Target: schema.Target{Kind: "system", ID: "system", Name: "system"}})
 		must(t, err)
-		bustest.Eventually(t, 5*time.Second, "the run ends", func() bool {
+		bustest.Eventually(t, 20*time.Second, "the run ends", func() bool {
 			now, err := w.engine.Get(t.Context(), r.ID)
 			return err == nil && now.State.Terminal()
 		})

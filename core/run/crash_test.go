@@ -170,7 +170,7 @@ func newWorker(t *testing.T, b *bustest.Bus) *worker {
 }
 
 func (w *worker) round(ctx context.Context, gone map[string]bool) {
-	ask, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	ask, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	p, err := bus.Request(ask, w.conn, schema.AskPending, struct{}{})
 	if err != nil {
@@ -275,7 +275,7 @@ func crashOnce(t *testing.T, b *bustest.Bus, w *worker, k int, after bool, actio
 		verifyLog(t, b, w, kid)
 	}
 	if p, err := b.Core.Pending(ctx, server.ID); err != nil || len(p) > 0 {
-		bustest.Eventually(t, 5*time.Second, "commands are taken off the queue", func() bool {
+		bustest.Eventually(t, 20*time.Second, "commands are taken off the queue", func() bool {
 			p, err := b.Core.Pending(ctx, server.ID)
 			return err == nil && len(p) == 0
 		})

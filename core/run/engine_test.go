@@ -276,7 +276,7 @@ func TestNewerSupersedesWaiting(t *testing.T) {
 	if r := w.wait(second.ID); r.State != schema.StateSuperseded || r.Note != fmt.Sprintf("superseded by run #%d", third.Number) {
 		t.Fatalf("second: %s %q", r.State, r.Note)
 	}
-	bustest.Eventually(t, 5*time.Second, "the newest says what it waits for", func() bool {
+	bustest.Eventually(t, 20*time.Second, "the newest says what it waits for", func() bool {
 		r, err := w.engine.Get(t.Context(), third.ID)
 		return err == nil && len(r.Steps) == 1 && r.Steps[0].State == schema.StateWaiting && r.Steps[0].Note != ""
 	})
@@ -296,7 +296,7 @@ func TestSecondWaitsForFirst(t *testing.T) {
 	first := w.begin("Deploy", "web")
 	<-began
 	second := w.begin("Deploy", "web")
-	bustest.Eventually(t, 5*time.Second, "the second waits", func() bool {
+	bustest.Eventually(t, 20*time.Second, "the second waits", func() bool {
 		r, err := w.engine.Get(t.Context(), second.ID)
 		return err == nil && r.State == schema.StateWaiting && r.Note == fmt.Sprintf("waiting for run #%d of the same stack", first.Number)
 	})
@@ -356,7 +356,7 @@ func TestOtherAgentsCommandsDoNotExist(t *testing.T) {
 	w.offline()
 	id := w.begin("Deploy", "web").ID
 	var cmd string
-	bustest.Eventually(t, 5*time.Second, "queued", func() bool {
+	bustest.Eventually(t, 20*time.Second, "queued", func() bool {
 		p, err := w.bus.Core.Pending(t.Context(), server.ID)
 		if err == nil && len(p) == 1 {
 			cmd = p[0].ID

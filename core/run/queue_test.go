@@ -83,7 +83,7 @@ func TestParentThatOnlyWaitsIsSuperseded(t *testing.T) {
 	first := w.begin("Outer", "p")
 	<-began
 	second := w.begin("Outer", "p") // the first works: it must be left alone
-	bustest.Eventually(t, 5*time.Second, "the second waits", func() bool {
+	bustest.Eventually(t, 20*time.Second, "the second waits", func() bool {
 		r, err := w.engine.Get(t.Context(), second.ID)
 		return err == nil && r.State == schema.StateWaiting
 	})
@@ -98,7 +98,7 @@ func TestParentThatOnlyWaitsIsSuperseded(t *testing.T) {
 	if got := w.tree(first.ID); got != "superseded nested/Run:superseded far/x:superseded near:succeeded" {
 		t.Fatal(got)
 	}
-	bustest.Eventually(t, 5*time.Second, "the second takes its place", func() bool {
+	bustest.Eventually(t, 20*time.Second, "the second takes its place", func() bool {
 		r, err := w.engine.Get(t.Context(), second.ID)
 		return err == nil && r.State == schema.StateRunning && r.Started >= 0
 	})
@@ -125,7 +125,7 @@ func TestStormOfTwenty(t *testing.T) {
 	gate := make(chan struct{})
 	a := w.agent(func(context.Context, schema.Command) (any, error) { <-gate; return "ok", nil })
 	first := w.begin("Run", "p")
-	bustest.Eventually(t, 5*time.Second, "the first works", func() bool { return len(a.done()) == 1 })
+	bustest.Eventually(t, 20*time.Second, "the first works", func() bool { return len(a.done()) == 1 })
 	var mu sync.Mutex
 	var ids []string
 	var wg sync.WaitGroup
@@ -240,7 +240,7 @@ func TestEngineGivesBackWhatEnded(t *testing.T) {
 	for range 5 {
 		w.wait(w.begin("Deploy", "web").ID)
 	}
-	bustest.Eventually(t, 5*time.Second, "nothing is kept of what ended", func() bool { return w.engine.Load() == "0 live, 0 queues, 0 floors" })
+	bustest.Eventually(t, 20*time.Second, "nothing is kept of what ended", func() bool { return w.engine.Load() == "0 live, 0 queues, 0 floors" })
 }
 
 // TestLeaseOfAStepThatNeverBegan: core was killed between taking the lease and
@@ -249,7 +249,7 @@ func TestLeaseOfAStepThatNeverBegan(t *testing.T) {
 	w := newWorld(t, deploy("up"))
 	w.offline()
 	first := w.begin("Deploy", "web")
-	bustest.Eventually(t, 5*time.Second, "queued", func() bool {
+	bustest.Eventually(t, 20*time.Second, "queued", func() bool {
 		p, err := w.bus.Core.Pending(t.Context(), server.ID)
 		return err == nil && len(p) == 1
 	})

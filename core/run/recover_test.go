@@ -92,7 +92,7 @@ func TestWaitingSaysForWhat(t *testing.T) {
 	w := newWorld(t, deploy("up"))
 	w.offline()
 	id := w.begin("Deploy", "web").ID
-	bustest.Eventually(t, 5*time.Second, "the run waits", func() bool {
+	bustest.Eventually(t, 20*time.Second, "the run waits", func() bool {
 		r, err := w.engine.Get(t.Context(), id)
 		return err == nil && r.State == schema.StateWaiting && strings.Contains(r.Note, "join-token atlas")
 	})

@@ -24,7 +24,7 @@ func TestVanishedAgentHoldsTheQueueNoLongerThanWanted(t *testing.T) {
 	<-began
 	w.offline()
 	second := w.begin("Deploy", "web")
-	bustest.Eventually(t, 10*time.Second, "the second run says for what it waits", func() bool {
+	bustest.Eventually(t, 20*time.Second, "the second run says for what it waits", func() bool {
 		r, err := w.engine.Get(t.Context(), second.ID)
 		return err == nil && strings.Contains(r.Note, "waiting for run #1 of the same stack, whose server atlas went away at ") && strings.Contains(r.Note, "cancel run #1")
 	})
@@ -33,7 +33,7 @@ func TestVanishedAgentHoldsTheQueueNoLongerThanWanted(t *testing.T) {
 	if r := w.wait(first.ID); r.State != schema.StateCanceled || time.Since(asked) > 10*time.Second {
 		t.Errorf("%s after %s: %+v", r.State, time.Since(asked), r.Problem)
 	}
-	bustest.Eventually(t, 10*time.Second, "the second run has its turn", func() bool {
+	bustest.Eventually(t, 20*time.Second, "the second run has its turn", func() bool {
 		r, err := w.engine.Get(t.Context(), second.ID)
 		return err == nil && r.Started != 0
 	})

@@ -71,5 +71,5 @@ func TestJoinAndRevoke(t *testing.T) {
 			t.Errorf("not %s within 10 s", what)
 		}
 	}
-	bustest.Eventually(t, 5*time.Second, "offline", func() bool { return !h.Online(server) })
+	bustest.Eventually(t, 20*time.Second, "offline", func() bool { return !h.Online(server) })
 }

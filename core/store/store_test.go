@@ -94,7 +94,7 @@ func TestBucketsOfTwoCoresStayEqual(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	bustest.Eventually(t, 5*time.Second, "both mirrors hold the same", func() bool { return cmp.Equal(one.List(""), two.List("")) })
+	bustest.Eventually(t, 20*time.Second, "both mirrors hold the same", func() bool { return cmp.Equal(one.List(""), two.List("")) })
 	three := open[doc](t, b, "THINGS", store.Options{})
 	if diff := cmp.Diff(three.List(""), one.List("")); diff != "" {
 		t.Errorf("a mirror read anew differs: %s", diff)
@@ -119,7 +119,7 @@ func TestBucketWatchAndEdit(t *testing.T) {
 	for _, k := range []*store.Bucket[doc]{k, other} {
 		wg.Go(func() {
 			for range 20 {
-				bustest.Eventually(t, 5*time.Second, "the document is seen", func() bool { return k.Has("a") })
+				bustest.Eventually(t, 20*time.Second, "the document is seen", func() bool { return k.Has("a") })
 				if _, err := k.Edit(ctx, "a", func(v *doc) error { v.Name += "x"; return nil }); err != nil {
 					t.Error(err)
 				}
@@ -127,7 +127,7 @@ func TestBucketWatchAndEdit(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	bustest.Eventually(t, 5*time.Second, "the watcher saw the last edit", func() bool { return last.Load() == 40 })
+	bustest.Eventually(t, 20*time.Second, "the watcher saw the last edit", func() bool { return last.Load() == 40 })
 }
 
 func TestBucketTTL(t *testing.T) {
@@ -136,7 +136,7 @@ func TestBucketTTL(t *testing.T) {
 	if _, err := k.Put(t.Context(), "a", doc{}); err != nil {
 		t.Fatal(err)
 	}
-	bustest.Eventually(t, 6*time.Second, "the mirror forgets what expired", func() bool { return !k.Has("a") })
+	bustest.Eventually(t, 20*time.Second, "the mirror forgets what expired", func() bool { return !k.Has("a") })
 }
 
 func TestCounterHasNoGaps(t *testing.T) {
@@ -213,7 +213,7 @@ func TestLease(t *testing.T) {
 	if err != nil || two.Fence <= again.Fence {
 		t.Fatalf("after the release: %+v, %v", two, err)
 	}
-	bustest.Eventually(t, 6*time.Second, "a lease that is not renewed ends", func() bool {
+	bustest.Eventually(t, 20*time.Second, "a lease that is not renewed ends", func() bool {
 		h, err := l.Acquire(ctx, "stack/1", "c3", time.Second)
 		return err == nil && h.Fence > two.Fence
 	})

@@ -83,7 +83,7 @@ func TestPollingFindsAPushWithOneQuestion(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		until(t, w, "the first look at "+name, name, func(st schema.SyncState) bool { return st.Status == schema.SyncPending })
 	}
-	bustest.Eventually(t, 10*time.Second, "a run of the one that runs by itself", func() bool { return len(runs.started()) == 1 })
+	bustest.Eventually(t, 20*time.Second, "a run of the one that runs by itself", func() bool { return len(runs.started()) == 1 })
 	if r := runs.started()[0]; r.Target.Name != "c" || r.Action != "RunSync" || r.Cause.Repo != "a/b" || r.Cause.Commit == "" {
 		t.Errorf("%+v", r)
 	}
