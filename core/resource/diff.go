@@ -69,6 +69,13 @@ func (x *proposed[C]) diff(before schema.Resource[C], p *planner) ([]FieldChange
 		}
 	}
 	for _, name := range changed {
+		if a, ok := x.kind.stagesOf(old, name); ok {
+			b, _ := x.kind.stagesOf(now, name)
+			if parts := stageChanges(name, a, b); len(parts) > 0 {
+				out = append(out, parts...)
+				continue
+			}
+		}
 		out = append(out, FieldChange{Key: name, Old: text(x.kind.part(old, name)), New: text(x.kind.part(now, name))})
 	}
 	return out, nil
@@ -217,10 +224,34 @@ func (f FieldChange) String() string {
 	if f.Old == Mask && f.New == Mask {
 		return f.Key + " changes"
 	}
+	if f.part() {
+		return f.Key + ": " + f.partText()
+	}
 	if strings.Contains(f.Old+f.New, "\n") {
 		return fmt.Sprintf("%s: %s → %s", f.Key, lines(f.Old), lines(f.New))
 	}
 	return fmt.Sprintf("%s: %s → %s", f.Key, brief(f.Old), brief(f.New))
+}
+
+// Setting returns the name of the setting that it is of: of stages there are several
+// changes, stages[pull].executions[0] and so on.
+func (f FieldChange) Setting() string {
+	name, _, _ := strings.Cut(f.Key, "[")
+	return name
+}
+
+// part reports whether it is of a part of a setting.
+func (f FieldChange) part() bool { return f.Setting() != f.Key }
+
+// partText says what becomes of a part: what was not there before is added.
+func (f FieldChange) partText() string {
+	switch {
+	case f.Old == "" && !strings.HasSuffix(f.Key, ".timeout"):
+		return "added: " + brief(f.New)
+	case f.New == "" && !strings.HasSuffix(f.Key, ".timeout"):
+		return "removed: " + brief(f.Old)
+	}
+	return brief(f.Old) + " → " + brief(f.New)
 }
 
 func lines(s string) string {

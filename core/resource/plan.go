@@ -49,7 +49,9 @@ type Change struct {
 func (c Change) Target() schema.Target { return schema.Target{Kind: c.Kind, ID: c.ID, Name: c.Name} }
 
 // FieldChange is one setting that changes, as text; secrets are masked, other
-// resources are shown by name. A created resource lists what is not the default.
+// resources are shown by name. A created resource lists what is not the default. Of
+// the stages of a procedure each stage, execution and bound that changes is one: it
+// is added when Old is empty, and removed when New is.
 type FieldChange struct {
 	Key string `json:"key"`
 	Old string `json:"old"`
@@ -103,9 +105,12 @@ func (p Plan) String() string {
 		}
 		fmt.Fprintf(&b, "%s %s %s: %s\n", sign(c.Op), c.Kind, c.Name, c.Reason)
 		for _, f := range c.Fields {
-			if c.Op == OpCreate {
+			switch {
+			case f.part():
+				fmt.Fprintf(&b, "    %s: %s\n", f.Key, f.partText())
+			case c.Op == OpCreate:
 				fmt.Fprintf(&b, "    %s = %s\n", f.Key, brief(f.New))
-			} else {
+			default:
 				fmt.Fprintf(&b, "    %s: %s → %s\n", f.Key, brief(f.Old), brief(f.New))
 			}
 		}

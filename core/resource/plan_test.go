@@ -118,7 +118,8 @@ create procedure on push`, ops(p)); diff != "" {
 	back := `unchanged procedure later
 update procedure on push
   tags: ["ci"] -> ["ci","x"]
-  stages: `
+  stages[deploy].executions[0]: DeployStackIfChanged stack=web -> DeployStackIfChanged stack=web stop_time=3
+  webhook_secret: ••• -> •••`
 	if diff := cmp.Diff(`update variable TOKEN
   value: ••• -> •••
 unchanged server edge-01
@@ -127,11 +128,8 @@ unchanged repo iac
 update stack web
   server_id: edge-02 -> edge-01
   run_directory: web -> 
-`+back, have[:strings.Index(have, "stages: ")+len("stages: ")]); diff != "" {
+`+back, have); diff != "" {
 		t.Error(diff)
-	}
-	if !strings.Contains(have, `"params":{"stack":"web","stop_time":3}`) {
-		t.Error("stages are shown with names:", have)
 	}
 	w.apply(t, changed)
 }

@@ -338,7 +338,7 @@ func tableOf(table []string, text string, c resource.Change, whole bool) []strin
 	exported := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	var keys []string
 	for _, f := range c.Fields {
-		keys = append(keys, f.Key)
+		keys = append(keys, f.Setting())
 	}
 	if part, ok := settings(table, exported, c.Kind, keys); ok && !whole {
 		return part
