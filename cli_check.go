@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +16,7 @@ func (p *program) checkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "check FILE…|DIR…|-", Short: "Look for mistakes in TOML files, without a core", Args: cobra.MinimumNArgs(1),
 		Long: `Read the files as core would, and say what is wrong as file:line: key: what.
+The scripts of actions are compiled, the compose files that stacks hold are read.
 Nothing is asked of a core: what the files refer to and do not declare, and secrets
 that are masked, are warnings; with --strict they are mistakes, and so is every
 other warning. A folder stands for all *.toml files in it and below; - is the
@@ -50,7 +52,7 @@ func (p *program) check(c *cobra.Command, files []resource.File, strict bool) er
 	}
 	out := checked{OK: true, Files: len(files), Resources: map[string]int{}, Issues: []resource.Issue{}}
 	mistakes := 0
-	for _, i := range plan.Issues {
+	for _, i := range slices.Concat(plan.Issues, inner(c.Context(), files, plan)) {
 		i.Warning = i.Warning && !strict
 		if !i.Warning {
 			mistakes++
