@@ -3,6 +3,7 @@ package periphery
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,6 +104,7 @@ type Agent struct {
 	gate    gate          // between deploys and batches
 	shown   showing
 	secret  *concealed
+	roots   *x509.CertPool // whose certificates are good; nil is the system's
 
 	loggedIn chan struct{} // anew
 	keying   sync.Mutex    // held while the key is changed

@@ -131,7 +131,7 @@ func (a *Agent) post(ctx context.Context, addr string, req schema.OnboardReq) (r
 	if err != nil {
 		return resp, false, fmt.Errorf("encode the request: %w", err)
 	}
-	tr, err := a.transport(func(ok bool) { trusted = ok })
+	tr, err := a.transport(u.Hostname(), func(ok bool) { trusted = ok })
 	if err != nil {
 		return resp, false, err
 	}
@@ -203,8 +203,10 @@ func httpURL(addr string, plaintext bool) (*url.URL, error) {
 	return u, nil
 }
 
-// transport reaches core as the bus does, and tells whether its certificate is good.
-func (a *Agent) transport(verified func(bool)) (*http.Transport, error) {
+// transport reaches core as the bus does, and tells whether its certificate is good
+// for the host. What the handshake says of the name is not looked at: of an IP address
+// it says nothing.
+func (a *Agent) transport(host string, verified func(bool)) (*http.Transport, error) {
 	tr := &http.Transport{TLSClientConfig: &tls.Config{
 		MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, //nolint:gosec // the answer proves itself; what is found of the chain is told
 		VerifyConnection: func(cs tls.ConnectionState) error {
@@ -212,7 +214,7 @@ func (a *Agent) transport(verified func(bool)) (*http.Transport, error) {
 			for _, c := range cs.PeerCertificates[1:] {
 				pool.AddCert(c)
 			}
-			_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: cs.ServerName, Intermediates: pool})
+			_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: host, Intermediates: pool, Roots: a.roots})
 			verified(err == nil)
 			return nil
 		},
