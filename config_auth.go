@@ -13,7 +13,7 @@ func authKeys() []key {
 		rights = "what a user may do is what he was given"
 		limit  = "five wrong guesses in fifteen seconds are too many, from any address; what is right is never locked out"
 	)
-	add(rights, aFlag, false, "transparent_mode", "disable_non_admin_create", "ui_write_disabled")
+	add(rights, aFlag, false, "ui_write_disabled")
 	add(limit, aFlag, false, "auth_rate_limit_disabled")
 	add(limit, aNumber, false, "auth_rate_limit_max_attempts", "auth_rate_limit_window_seconds")
 	return append(out, signInKeys()...)

@@ -43,6 +43,8 @@ func coreKeys() []key {
 		{name: "admin-password", core: "init_admin_password", env: "BERTH_INIT_ADMIN_PASSWORD", secret: true, doc: "his password", read: toText(func(c *configs) *string { return &c.core.AdminPassword })},
 		{core: "cors_allowed_origins", doc: "origins whose pages may call the API, as https://example.com; * is any, none by default", read: toList(func(c *configs) *[]string { return &c.core.CORS.Origins })},
 		{core: "cors_allow_credentials", doc: "these origins, when they are named, may send cookies along", def: "false", read: toFlag(func(c *configs) *bool { return &c.core.CORS.Credentials })},
+		{name: "transparent-mode", core: "transparent_mode", doc: "every user may read everything", read: toFlag(func(c *configs) *bool { return &c.core.TransparentMode })},
+		{name: "disable-non-admin-create", core: "disable_non_admin_create", doc: "only administrators create resources", read: toFlag(func(c *configs) *bool { return &c.core.DisableNonAdminCreate })},
 		{name: "title", core: "title", doc: "name of this installation", read: toText(func(c *configs) *string { return &c.core.Title })},
 		{name: "timezone", core: "timezone", doc: "IANA time zone of schedules that name none, as Europe/Berlin; the machine's own without", read: toText(func(c *configs) *string { return &c.core.Zone })},
 		{name: "sync-poll-interval", core: "resource_poll_interval", def: "5m", doc: "how often the sources of resource syncs are looked at, as 5m or 1h, or never", read: aReader(aText, func(c *configs, v string) error {

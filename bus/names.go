@@ -12,6 +12,7 @@ const (
 	StreamCommands = "CMDQ"
 	StreamResults  = "RES"
 	StreamOutput   = "OUT"
+	StreamAudit    = "AUDIT"
 
 	// StreamStatsFine and the next two hold figures of hosts, see Rings.
 	StreamStatsFine = "STATS_FINE"
@@ -40,6 +41,7 @@ const (
 	BucketUsers     = "USERS"      //
 	BucketKeys      = "KEYS"       // API keys
 	BucketSessions  = "SESSIONS"   //
+	BucketGrants    = "GRANTS"     // what users may do with single resources: <user>/<kind>/<id>
 	BucketSettings  = "SETTINGS"   // single values of core itself
 	BucketRunState  = "RUNS_STATE" // projection of StreamRuns
 	BucketActive    = "ACTIVE"     // runs without an end: where recovery begins
@@ -100,6 +102,7 @@ const (
 	maxSubject   = 1024 // a subject beyond the control line closes the connection
 	eventStatus  = "status"
 	subjRunsAll  = "run.*"
+	subjAudit    = "audit.record"
 	subjCmdqAll  = "cmdq.*.*"
 	subjResAll   = "agent.*.res.*"
 	subjOutAll   = "agent.*.out.*.*"

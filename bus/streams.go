@@ -20,6 +20,8 @@ type MigrateOptions struct {
 	OutputBytes int64         // and how much of it: 4 GiB
 	ResultBytes int64         // 512 MiB
 	QueueBytes  int64         // 256 MiB
+	AuditAge    time.Duration // how long the audit is kept: a year
+	AuditBytes  int64         // and how much of it: 256 MiB
 	StatsBytes  int64         // of each ring of hosts' figures: 1 GiB
 }
 
@@ -32,6 +34,8 @@ func (o MigrateOptions) withDefaults() MigrateOptions {
 	def(&o.OutputBytes, 4*gib)
 	def(&o.ResultBytes, gib/2)
 	def(&o.QueueBytes, gib/4)
+	def(&o.AuditAge, 365*day)
+	def(&o.AuditBytes, gib/4)
 	def(&o.StatsBytes, gib)
 	return o
 }
@@ -39,7 +43,7 @@ func (o MigrateOptions) withDefaults() MigrateOptions {
 // Bytes is how much the streams may hold together: the store must be larger.
 func (o MigrateOptions) Bytes() int64 {
 	o = o.withDefaults()
-	return o.RunsBytes + o.OutputBytes + o.ResultBytes + o.QueueBytes + int64(len(Rings()))*o.StatsBytes
+	return o.RunsBytes + o.OutputBytes + o.ResultBytes + o.QueueBytes + o.AuditBytes + int64(len(Rings()))*o.StatsBytes
 }
 
 func def[T comparable](p *T, v T) {
@@ -74,6 +78,10 @@ func streams(o MigrateOptions) []jetstream.StreamConfig {
 			Description: "one result per command",
 		},
 		out,
+		{
+			Name: StreamAudit, Subjects: []string{subjAudit}, MaxAge: o.AuditAge, MaxBytes: o.AuditBytes, DenyDelete: true,
+			Description: "who did what, and what was refused",
+		},
 	}
 	for _, r := range Rings() {
 		list = append(list, r.stream(o))

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"berth/core/access"
 	"berth/core/execution"
 	"berth/core/run"
 	"berth/schema"
@@ -101,7 +102,7 @@ func buildActions(d *execution.Deps) []run.Action {
 	return []run.Action{
 		{
 			Name: "RunBuild", Kind: "build", Param: "build", Doc: "Build an image and push it.",
-			Params: execution.BuildParams{}, Body: d.RunBuild, Queue: queued("build"), Supersede: true, Preempts: pushed,
+			Params: execution.BuildParams{}, Body: d.RunBuild, Queue: queued("build"), Supersede: true, Preempts: pushed, Trusted: true,
 		},
 		batch(d, "BatchRunBuild", "build", "RunBuild", "Build every image that matches a pattern."),
 		{Name: "CancelBuild", Kind: "build", Param: "build", Doc: "End the runs of a build that go on.", Params: execution.BuildParams{}, Body: d.Cancel("build", "RunBuild")},
@@ -174,7 +175,7 @@ func syncActions(d *execution.Deps) []run.Action {
 	return []run.Action{
 		{
 			Name: "RunSync", Kind: "resource_sync", Param: "sync", Doc: "Bring resources to what a sync's files declare, and deploy what follows.",
-			Params: execution.SyncParams{}, Body: d.RunSync, Queue: queued("resource_sync"), Supersede: true, Covers: execution.CoversSync,
+			Params: execution.SyncParams{}, Body: d.RunSync, Queue: queued("resource_sync"), Supersede: true, Covers: execution.CoversSync, Trusted: true,
 		},
 		{
 			Name: "RefreshResourceSyncPending", Kind: "resource_sync", Param: "sync", Doc: "Look at a sync's source and keep what is pending.",
@@ -182,11 +183,11 @@ func syncActions(d *execution.Deps) []run.Action {
 		},
 		{
 			Name: "CommitSync", Kind: "resource_sync", Param: "sync", Doc: "Write what is stored back to a sync's files, as a commit where that is git.",
-			Params: execution.SyncRefParams{}, Body: d.CommitSync, Queue: queued("resource_sync"),
+			Params: execution.SyncRefParams{}, Needs: access.CanEdit, Body: d.CommitSync, Queue: queued("resource_sync"),
 		},
 		{
 			Name: "WriteSyncFileContents", Kind: "resource_sync", Param: "sync", Doc: "Write one file of a sync's source, as a commit where that is git.",
-			Params: execution.SyncFileParams{}, Body: d.WriteSyncFile, Queue: queued("resource_sync"),
+			Params: execution.SyncFileParams{}, Needs: access.CanEdit, Body: d.WriteSyncFile, Queue: queued("resource_sync"),
 		},
 	}
 }
@@ -196,19 +197,19 @@ func coreActions(d *execution.Deps) []run.Action {
 	return []run.Action{
 		{Name: "GlobalAutoUpdate", Admin: true, Doc: "Look for newer images of everything that asks for it, and deploy what updates by itself.", Params: execution.AutoUpdateParams{}, Body: d.GlobalAutoUpdate, Queue: once("auto-update")},
 		{Name: "TestAlerter", Kind: "alerter", Param: "alerter", Doc: "Send a test by an alerter.", Params: execution.AlerterParams{}, Body: d.TestAlerter},
-		{Name: "SendAlert", Doc: "Send an alert of your own.", Params: execution.SendAlertParams{}, Body: d.SendAlert},
+		{Name: "SendAlert", Open: true, Doc: "Send an alert of your own.", Params: execution.SendAlertParams{}, Body: d.SendAlert},
 		{Name: "BackupCoreDatabase", Admin: true, Doc: "Write an encrypted backup of core into its folder of backups, and read it back.", Params: noParams{}, Body: d.BackupCore, Queue: coreQueue},
 		{Name: "ClearRepoCache", Admin: true, Doc: "Empty core's cache of repositories; it fills itself again.", Params: noParams{}, Body: d.ClearRepos, Queue: coreQueue},
 		{Name: "RotateAllServerKeys", Admin: true, Doc: "Have every agent that is online change its key; servers with auto_rotate_keys only.", Params: noParams{}, Body: d.RotateServerKeys, Queue: coreQueue},
-		{Name: "RotateServerKeys", Kind: "server", Param: "server", Doc: "Have a server's agent change its key; both are good until the new one has proved itself.", Params: execution.ServerParams{}, Body: d.RotateServer, Queue: coreQueue},
+		{Name: "RotateServerKeys", Kind: "server", Param: "server", Doc: "Have a server's agent change its key; both are good until the new one has proved itself.", Needs: access.CanEdit, Params: execution.ServerParams{}, Body: d.RotateServer, Queue: coreQueue},
 		{Name: "RotateCoreKeys", Admin: true, Doc: "Give core itself new keys, which all agents learn first.", Params: execution.RotateCoreParams{}, Body: d.RotateCoreKeys, Queue: coreQueue},
-		{Name: "Sleep", Doc: "Wait.", Params: sleepParams{}, Body: sleep},
+		{Name: "Sleep", Open: true, Doc: "Wait.", Params: sleepParams{}, Body: sleep},
 	}
 }
 
 // batch runs an action for every resource of a kind that a pattern matches.
 func batch(d *execution.Deps, name, kind, of, doc string) run.Action {
-	return run.Action{Name: name, Doc: doc, Params: execution.BatchParams{}, Body: d.Batch(kind, kind, of)}
+	return run.Action{Name: name, Open: true, Doc: doc, Params: execution.BatchParams{}, Body: d.Batch(kind, kind, of)}
 }
 
 // pushed reports whether a webhook started the run.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
-	"berth/core/resource"
+	"berth/core/access"
 	"berth/schema"
 	"berth/ui"
 )
@@ -38,44 +38,10 @@ func (g catalog) List(ctx context.Context, kind string) ([]ui.Resource, error) {
 			return nil, schema.Wrap(schema.Internal, err, "read a %s", kind)
 		}
 	}
-	return out, nil
-}
-
-// Create makes a resource with default settings.
-func (g catalog) Create(ctx context.Context, by schema.Actor, kind, name string) (string, error) {
-	return g.named(ctx, by, "Create", kind, "", func(k resource.Any) (json.RawMessage, error) { return k.Create(ctx, name, nil) })
-}
-
-// Copy makes a resource with the settings of another.
-func (g catalog) Copy(ctx context.Context, by schema.Actor, kind, name, to string) (string, error) {
-	return g.named(ctx, by, "Copy", kind, name, func(k resource.Any) (json.RawMessage, error) { return k.Copy(ctx, name, to) })
-}
-
-// Rename gives a resource another name.
-func (g catalog) Rename(ctx context.Context, by schema.Actor, kind, name, to string) (string, error) {
-	return g.named(ctx, by, "Rename", kind, name, func(k resource.Any) (json.RawMessage, error) { return k.Rename(ctx, name, to) })
-}
-
-// Describe sets what is not a setting.
-func (g catalog) Describe(ctx context.Context, by schema.Actor, kind, name string, d ui.Description) error {
-	_, err := g.named(ctx, by, "Update", kind, name, func(k resource.Any) (json.RawMessage, error) {
-		return k.Describe(ctx, name, resource.Meta{Description: &d.Text, Template: &d.Template, Tags: &d.Tags})
-	})
-	return err
-}
-
-// named does something to a kind, as a recorded change, and returns the name of what
-// came of it.
-func (g catalog) named(ctx context.Context, by schema.Actor, verb, kind, key string, do func(resource.Any) (json.RawMessage, error)) (string, error) {
-	raw, err := g.c.api.Tracked(ctx, by, verb, kind, key, do)
-	if err != nil {
-		return "", err
+	if kind == "variable" { // for every user, secrets masked
+		return out, nil
 	}
-	var r ui.Resource
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return "", schema.Wrap(schema.Internal, err, "read a %s", kind)
-	}
-	return r.Name, nil
+	return access.Readable(ctx, out, func(r ui.Resource) schema.Target { return r.Target(kind) }), nil
 }
 
 // standing is how things stand, as the pages see it.
@@ -84,16 +50,14 @@ type standing struct{ *core }
 // SyncState says how a sync stands.
 func (s standing) SyncState(key string) (schema.SyncState, error) { return s.syncs.State(key) }
 
-// Schedules are all schedules.
-func (s standing) Schedules() []schema.ScheduleView { return s.schedules.List() }
-
 // Match returns what a pattern and tags select now.
-func (s standing) Match(_ context.Context, kind, pattern string, tags []string) ([]schema.Target, error) {
+func (s standing) Match(ctx context.Context, kind, pattern string, tags []string) ([]schema.Target, error) {
 	k, err := s.registry.Kind(kind)
 	if err != nil {
 		return nil, err
 	}
-	return k.Match(pattern, tags)
+	list, err := k.Match(pattern, tags)
+	return access.Readable(ctx, list, func(t schema.Target) schema.Target { return t }), err
 }
 
 // webhook is one address of a target.

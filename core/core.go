@@ -58,6 +58,10 @@ type Config struct {
 	AdminPassword  string
 	Title          string
 	CORS           api.CORS // pages of other origins that may call core
+	// TransparentMode lets every user read everything.
+	TransparentMode bool
+	// DisableNonAdminCreate lets only administrators create resources.
+	DisableNonAdminCreate bool
 	// SystemProcedures makes the procedures that Komodo makes, in a store nobody used yet.
 	SystemProcedures bool
 	Zone             string        // IANA name of the zone of schedules that name none; empty is the machine's own
@@ -245,6 +249,9 @@ func (c *core) openEngine(ctx context.Context) error {
 		Conn: c.conn, States: states, Meta: meta, Leases: leases, Log: c.cfg.Log,
 		Actions: actions(c.execution),
 		Resolve: c.resolve, Online: c.online, Revoked: c.revoked,
+		Permit: func(s schema.Starter, needs access.Level, t schema.Target) error {
+			return c.gate.PermitStarter(s, needs, t)
+		},
 	})
 	return nil
 }
@@ -288,18 +295,24 @@ func (c *core) openDoors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	grants, err := store.Open[access.Grant](ctx, c.conn, bus.BucketGrants, store.Options{Log: c.cfg.Log})
+	if err != nil {
+		return err
+	}
 	settings, err := store.Open[access.Setting](ctx, c.conn, bus.BucketSettings, store.Options{Log: c.cfg.Log})
 	if err != nil {
 		return err
 	}
 	c.gate, err = access.NewGate(ctx, access.Config{
 		Users: users, Sessions: sessions, Keys: keys, Settings: settings, Sealer: c.sealer,
+		Grants: grants, Things: c.registry, Transparent: c.cfg.TransparentMode, NoCreate: c.cfg.DisableNonAdminCreate,
 		Failures: access.NewFailures(time.Now), Now: time.Now, Log: c.cfg.Log,
 		Rules: c.cfg.SignIn.rules(), Providers: c.cfg.SignIn.providers(), Groups: memberships{c}, Host: c.pageHost, Title: c.cfg.Title,
 	})
 	if err != nil {
 		return err
 	}
+	c.registry.Guard(c.gate)
 	c.peers = access.NewPeers(c.cfg.Proxies)
 	if err := c.makeSystemProcedures(ctx); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -23,9 +24,9 @@ import (
 func (c *core) apiDeps() api.Deps {
 	return api.Deps{
 		Gate: c.gate, Peers: c.peers, Kinds: c.registry, Views: c, Accounts: accounts{c}, Tags: c.tags, Edits: c.edits, Sources: sources{c}, Builds: c, Singles: c, Engine: c.engine, Order: c.execution.Order, Approvals: c.engine, Output: c.conn,
-		Deliveries: deliveries{c.journal, c.webhooks}, Fleet: fleet{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Updates: updates{c}, Schedules: c.schedules, History: c.history,
+		Deliveries: deliveries{c.journal, c.webhooks}, Fleet: fleet{c}, Maintenance: maintenance{c}, Alerts: c.alerts, Audit: c.conn, Updates: updates{c}, Schedules: c.schedules, History: c.history,
 		Syncs: c.syncs, CheckPlan: c.syncs.CheckPlan, Tail: c.tail,
-		Onboarding: onboarding{c},
+		Onboarding: onboarding{c}, Transparent: c.cfg.TransparentMode, NoCreate: c.cfg.DisableNonAdminCreate,
 		Ask: func(ctx context.Context, server, question string, req any) (json.RawMessage, error) {
 			return bus.Ask(ctx, c.conn, server, schema.Query[any, json.RawMessage]{Name: question}, req)
 		},
@@ -103,7 +104,7 @@ func (c *core) pages() ui.Deps {
 	p := pages{c}
 	return ui.Deps{
 		Resources: p, History: p, Feed: p, Actor: p, Editor: p, Catalog: catalog{c}, Standing: standing{c},
-		Alerts: c.alerts, Joiner: p, Gate: gate{c.gate}, Door: entrance{c.gate}, Account: profile{c.gate}, Peer: c.peers.Of,
+		Alerts: pageAlerts{c}, Joiner: p, Gate: gate{c.gate}, Door: entrance{c.gate}, Account: profile{c.gate}, Peer: c.peers.Of,
 		Log: c.cfg.Log, Version: c.cfg.Version, Instance: c.cfg.Title,
 	}
 }
@@ -124,7 +125,7 @@ func (p pages) Variables(context.Context) ([]schema.Resource[schema.VariableConf
 }
 
 // Webhooks returns the addresses that a git host can be given.
-func (p pages) Webhooks(context.Context) ([]ui.Webhook, error) {
+func (p pages) Webhooks(ctx context.Context) ([]ui.Webhook, error) {
 	procedures, err := p.kinds.procedures.All()
 	if err != nil {
 		return nil, err
@@ -150,11 +151,13 @@ func (p pages) Webhooks(context.Context) ([]ui.Webhook, error) {
 	for _, r := range repos {
 		add(r.Target("repo"), "pull", r.Config.Branch, "pull", r.Config.WebhookEnabled, r.Config.WebhookSecret != "")
 	}
-	return p.moreWebhooks(out)
+	out, err = p.moreWebhooks(out)
+	return access.Readable(ctx, out, func(w ui.Webhook) schema.Target { return w.Target }), err
 }
 
 // Runs returns runs, newest first.
 func (p pages) Runs(ctx context.Context, f schema.RunFilter) ([]schema.Run, error) {
+	f.Only = visible(ctx)
 	list, err := p.engine.List(ctx, f)
 	out := make([]schema.Run, len(list))
 	for i, r := range list {
@@ -165,6 +168,17 @@ func (p pages) Runs(ctx context.Context, f schema.RunFilter) ([]schema.Run, erro
 
 // Run returns a run by its id, or by its number in decimal.
 func (p pages) Run(ctx context.Context, id string) (*schema.Run, error) {
+	r, err := p.run(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := access.Permit(ctx, access.CanRead, r.Target); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (p pages) run(ctx context.Context, id string) (*schema.Run, error) {
 	if n, err := strconv.ParseUint(id, 10, 64); err == nil && !schema.IsID(id) {
 		list, err := p.engine.List(ctx, schema.RunFilter{Before: n + 1, Limit: 1})
 		if err != nil {
@@ -182,6 +196,10 @@ func (p pages) Run(ctx context.Context, id string) (*schema.Run, error) {
 func (p pages) Output(ctx context.Context, run string, after uint64) iter.Seq2[ui.Chunk, error] {
 	return func(yield func(ui.Chunk, error) bool) {
 		stop := false
+		if _, err := p.Run(ctx, run); err != nil {
+			yield(ui.Chunk{}, err)
+			return
+		}
 		err := p.conn.Output(ctx, run, "", after+1, func(seq uint64, agent string, out schema.Output) error {
 			if !stop && p.genuine(ctx, agent, out) {
 				stop = !yield(ui.Chunk{Seq: seq, Output: out}, nil)
@@ -195,8 +213,12 @@ func (p pages) Output(ctx context.Context, run string, after uint64) iter.Seq2[u
 }
 
 // Deliveries returns the newest deliveries, newest first, without bodies.
-func (p pages) Deliveries(_ context.Context, limit int) ([]schema.Delivery, error) {
+func (p pages) Deliveries(ctx context.Context, limit int) ([]schema.Delivery, error) {
 	list := p.journal.Recent(limit)
+	if may := visible(ctx); may != nil {
+		list = slices.DeleteFunc(p.journal.Recent(math.MaxInt), func(d schema.Delivery) bool { return !may(d.Target) })
+		list = list[:min(limit, len(list))]
+	}
 	for i := range list {
 		list[i].Body = nil
 	}
@@ -219,49 +241,55 @@ func (p pages) Tail(ctx context.Context) iter.Seq[ui.Chunk] {
 
 // Start starts an action and returns the run's id.
 func (p pages) Start(ctx context.Context, by schema.Actor, action string, params json.RawMessage) (string, error) {
-	r, err := p.engine.Start(ctx, run.StartReq{Action: action, Params: params, Actor: by, Cause: schema.Cause{Kind: "click"}})
+	who, ok := access.CallerOf(ctx)
+	if !ok {
+		return "", schema.Errorf(schema.Unauthenticated, "Sign in first.")
+	}
+	r, err := p.engine.Start(context.WithoutCancel(ctx), run.StartReq{
+		Action: action, Params: params, Actor: by, Starter: who.Starter(), Cause: schema.Cause{Kind: "click"},
+	})
+	p.api.Started(ctx, action, params, r, err)
 	if err != nil {
 		return "", err
 	}
 	return r.ID, nil
 }
 
-// Cancel asks a run to end.
-func (p pages) Cancel(ctx context.Context, by schema.Actor, id string) error {
-	return p.engine.Cancel(ctx, id, by)
-}
-
-// Approve lets a run go on that waits for an approval.
-func (p pages) Approve(ctx context.Context, by schema.Actor, id, stage string) error {
-	return p.engine.Approve(ctx, id, stage, by)
-}
-
-// Redeliver handles a stored delivery as if it came again.
-func (p pages) Redeliver(ctx context.Context, by schema.Actor, delivery string) (schema.Delivery, error) {
-	return p.webhooks.Redeliver(ctx, by, delivery)
-}
-
-// TOML returns a resource as a file would declare it, or all of them.
+// TOML returns a resource as a file would declare it, or all that the caller may
+// read.
 func (p pages) TOML(ctx context.Context, kind, name string) (string, error) {
+	who, _ := access.CallerOf(ctx)
+	request, params := "ExportResourcesToToml", map[string]any{"targets": []map[string]string{{"type": kind, "id": name}}}
 	if kind == "" {
-		return p.registry.Export(ctx, resource.ExportOptions{})
+		request, params = "ExportAllResourcesToToml", map[string]any{"include_variables": who.Admin, "include_user_groups": who.Admin}
 	}
-	return p.registry.Export(ctx, resource.ExportOptions{Targets: []schema.Target{{Kind: kind, Name: name}}})
+	var out struct {
+		TOML string `json:"toml"`
+	}
+	err := p.request(ctx, api.GroupRead, request, params, &out)
+	return out.TOML, err
 }
 
 // Plan says what applying a text would do.
 func (p pages) Plan(ctx context.Context, text string) (ui.Plan, error) {
+	if err := access.Permit(ctx, access.IsAdmin, schema.Target{}); err != nil {
+		return ui.Plan{}, err
+	}
 	plan, err := p.registry.Plan(ctx, []resource.File{{Name: "pasted.toml", Text: text}})
 	return planView(plan), err
 }
 
 // Apply does what Plan says.
 func (p pages) Apply(ctx context.Context, _ schema.Actor, text string) (ui.Plan, error) {
-	plan, err := p.registry.Plan(ctx, []resource.File{{Name: "pasted.toml", Text: text}})
+	if err := access.Permit(ctx, access.IsAdmin, schema.Target{}); err != nil {
+		return ui.Plan{}, err
+	}
+	files := []resource.File{{Name: "pasted.toml", Text: text}}
+	plan, err := p.registry.Plan(ctx, files)
 	if err != nil || plan.Err() != nil {
 		return planView(plan), err
 	}
-	return planView(plan), p.registry.Apply(ctx, plan)
+	return planView(plan), p.request(ctx, api.GroupWrite, "ApplyResources", map[string]any{"files": files}, nil)
 }
 
 func planView(plan resource.Plan) ui.Plan {
@@ -279,32 +307,6 @@ func planView(plan resource.Plan) ui.Plan {
 	return out
 }
 
-// Save sets settings of a resource. A variable that does not exist is made.
-func (p pages) Save(ctx context.Context, by schema.Actor, kind, name string, patch json.RawMessage) error {
-	_, err := p.api.Tracked(ctx, by, "Update", kind, name, func(k resource.Any) (json.RawMessage, error) { return k.Update(ctx, name, patch) })
-	if kind == "variable" && schema.CodeOf(err) == schema.NotFound {
-		_, err = p.api.Tracked(ctx, by, "Create", kind, "", func(k resource.Any) (json.RawMessage, error) { return k.Create(ctx, name, patch) })
-	}
-	return err
-}
-
-// Delete removes a resource.
-func (p pages) Delete(ctx context.Context, by schema.Actor, kind, name string) error {
-	_, err := p.api.Tracked(ctx, by, "Delete", kind, name, func(k resource.Any) (json.RawMessage, error) { return nil, k.Delete(ctx, name) })
-	return err
-}
-
-// Join makes an invitation to a server.
-func (p pages) Join(ctx context.Context, by schema.Actor, server string) (ui.Join, error) {
-	j, err := fleet{p.core}.Join(ctx, by, server)
-	return ui.Join{Command: j.Command, Expires: j.Expires}, err
-}
-
-// Revoke makes a server's agent unknown.
-func (p pages) Revoke(ctx context.Context, by schema.Actor, server string) error {
-	return fleet{p.core}.Revoke(ctx, by, server)
-}
-
 // gate is the access gate as the pages see it.
 type gate struct{ *access.Gate }
 
@@ -313,7 +315,7 @@ func (g gate) Setup(ctx context.Context, c ui.Credentials) (string, error) {
 	return g.Gate.Setup(ctx, access.Credentials{Token: c.Token, Username: c.Username, Password: c.Password, From: c.From})
 }
 
-// Session says who a session belongs to.
+// Session returns who a session belongs to.
 func (g gate) Session(ctx context.Context, session string) (schema.Actor, error) {
 	c, err := g.Gate.Session(ctx, session)
 	return c.Actor, err

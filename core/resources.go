@@ -56,6 +56,11 @@ func (c *core) Alerter(_ context.Context, id string) (schema.Resource[schema.Ale
 	return c.kinds.alerters.Masked(id)
 }
 
+// AllAlerters returns all alerters, secrets masked.
+func (c *core) AllAlerters(context.Context) ([]schema.Resource[schema.AlerterConfig], error) {
+	return c.kinds.alerters.All()
+}
+
 // stacks are the stacks as actions see them.
 type stacks struct{ c *core }
 

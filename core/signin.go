@@ -161,6 +161,13 @@ func (m memberships) Rename(ctx context.Context, was, username string) error {
 	})
 }
 
+// Leave takes a user out of all groups that name him.
+func (m memberships) Leave(ctx context.Context, username string) error {
+	return m.edit(ctx, func(_ string, users []string) []string {
+		return slices.DeleteFunc(users, func(n string) bool { return n == username })
+	})
+}
+
 // Names reports whether a group has that name among its users: who takes it gets
 // what they may.
 func (m memberships) Names(username string) bool {

@@ -15,20 +15,34 @@ type Pattern struct{ items []*regexp.Regexp }
 func ParsePattern(text string) (Pattern, error) {
 	var p Pattern
 	for _, item := range ParseStrList(text) {
-		expr := wildcard(item)
-		if strings.HasPrefix(item, `\`) && strings.HasSuffix(item, `\`) {
-			if len(item) < 3 {
-				return Pattern{}, Errorf(Invalid, "pattern %q: nothing between the backslashes", item)
-			}
-			expr = item[1 : len(item)-1]
-		}
-		re, err := regexp.Compile(expr)
+		re, err := onePattern(item)
 		if err != nil {
-			return Pattern{}, Errorf(Invalid, "pattern %q: %v (a comma separates patterns, also inside a regular expression)", item, err)
+			return Pattern{}, err
 		}
 		p.items = append(p.items, re)
 	}
 	return p, nil
+}
+
+// ParseOnePattern reads a text as one item of a pattern: a comma is a comma.
+func ParseOnePattern(text string) (Pattern, error) {
+	re, err := onePattern(text)
+	return Pattern{items: []*regexp.Regexp{re}}, err
+}
+
+func onePattern(item string) (*regexp.Regexp, error) {
+	expr := wildcard(item)
+	if strings.HasPrefix(item, `\`) && strings.HasSuffix(item, `\`) {
+		if len(item) < 3 {
+			return nil, Errorf(Invalid, "pattern %q: nothing between the backslashes", item)
+		}
+		expr = item[1 : len(item)-1]
+	}
+	re, err := regexp.Compile(expr)
+	if err != nil {
+		return nil, Errorf(Invalid, "pattern %q: %v (a comma separates patterns, also inside a regular expression)", item, err)
+	}
+	return re, nil
 }
 
 // Match reports whether any item matches the name.

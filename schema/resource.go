@@ -8,9 +8,11 @@ type Resource[C any] struct {
 	Description string   `json:"description"`
 	Template    bool     `json:"template"` // hidden from default lists; to be copied from
 	Tags        []string `json:"tags"`     // by name, in the order given
-	Config      C        `json:"config"`
-	Created     int64    `json:"created"` // unix ms
-	Updated     int64    `json:"updated"` // unix ms
+	// Base is what every user may do with it. Files do not say it.
+	Base    Level `json:"base_permission,omitzero"`
+	Config  C     `json:"config"`
+	Created int64 `json:"created"` // unix ms
+	Updated int64 `json:"updated"` // unix ms
 	// Rev is the revision it was read at; it is not part of the document.
 	Rev uint64 `json:"-"`
 }

@@ -47,6 +47,14 @@ type Actor struct {
 	Name string `json:"name"`
 }
 
+// Starter is the user with whose rights a run, and all that it starts, is carried
+// out; the zero Starter is core itself: schedules, webhooks, scripts.
+type Starter struct {
+	User  string `json:"user,omitempty"`
+	Key   string `json:"key,omitempty"`   // the API key used, whose scopes count
+	Level string `json:"level,omitempty"` // of an operator of the bus, who is no user: on everything
+}
+
 // Cause is why a run was started.
 type Cause struct {
 	Kind     string `json:"kind"` // click, api, cli, webhook, schedule, run, system
@@ -131,6 +139,7 @@ type Run struct {
 	Stage    string          `json:"stage,omitempty"` // stage of the parent that started it
 	After    []string        `json:"after,omitempty"` // runs that end before it begins
 	Actor    Actor           `json:"actor"`
+	Starter  Starter         `json:"starter,omitzero"`
 	Cause    Cause           `json:"cause"`
 	Params   json.RawMessage `json:"params,omitempty"`
 	State    RunState        `json:"state"`

@@ -79,7 +79,7 @@ func (p *GroupPermission) setDefaults() { *p = GroupPermission{Level: "None", Sp
 // PatternTarget names resources of one kind by a pattern.
 type PatternTarget struct {
 	Type string `json:"type" required:"true" enum:"System,Swarm,Server,Stack,Deployment,Build,Repo,Procedure,Action,Builder,Alerter,ResourceSync" doc:"Their kind."`
-	ID   string `json:"id" required:"true" doc:"A name, a wildcard, or a regular expression between backslashes."`
+	ID   string `json:"id" required:"true" doc:"A name or id, a wildcard, a regular expression between backslashes, or tag:NAME for all that have a tag."`
 }
 
 // DefaultUserGroup returns the settings of a group that declares none.
@@ -91,7 +91,7 @@ func DefaultUserGroup() UserGroupConfig {
 func (c UserGroupConfig) Check() Report {
 	var r Report
 	for i, p := range c.Permissions {
-		if _, err := ParsePattern(p.Target.ID); err != nil && p.Target.ID != "" {
+		if _, err := ParseOnePattern(p.Target.ID); err != nil && p.Target.ID != "" {
 			r.fail(fmt.Sprintf("permissions[%d].target.id", i), "%s", SafeText(err))
 		}
 	}

@@ -153,6 +153,8 @@ type RunFilter struct {
 	Commit  string     // prefix
 	From    int64      // queued at or after, unix ms
 	Pending bool       // not ended
+	// Only reports whether whoever asks may see runs of the target; nil is all.
+	Only func(t Target) bool `json:"-"`
 }
 
 // Change says what to look at again; it does not say what changed. Topic is

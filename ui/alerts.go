@@ -17,7 +17,7 @@ func (s *Server) alerts(r *http.Request) (page.View, error) {
 		return page.View{}, err
 	}
 	v.Alerters = len(list)
-	for _, a := range s.Alerts.All() {
+	for _, a := range s.Alerts.All(r.Context()) {
 		if a.Resolved && len(v.Past) == pastAlerts {
 			continue
 		}
@@ -45,7 +45,7 @@ func (s *Server) closeAlert(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) schedules(r *http.Request) (page.View, error) {
 	v := page.SchedulesView{Runs: map[string]uint64{}}
-	for _, one := range s.Standing.Schedules() {
+	for _, one := range s.Standing.Schedules(r.Context()) {
 		if one.Schedule == "" {
 			continue
 		}
@@ -54,7 +54,7 @@ func (s *Server) schedules(r *http.Request) (page.View, error) {
 			continue
 		}
 		run, err := s.History.Run(r.Context(), one.LastRun)
-		if schema.CodeOf(err) == schema.NotFound {
+		if code := schema.CodeOf(err); code == schema.NotFound || code == schema.Denied {
 			continue // older than the history reaches
 		}
 		if err != nil {

@@ -164,7 +164,14 @@ func (s *Server) redraw(ctx context.Context, topic string, last map[string][sha2
 }
 
 // draw renders the live sections of a page.
-func (s *Server) draw(ctx context.Context, topic string) ([]byte, error) {
+func (s *Server) draw(ctx context.Context, name string) ([]byte, error) {
+	topic, user := unscoped(name)
+	if user != "" { // what he sees is what he may see now
+		var err error
+		if ctx, err = s.enter(ctx, schema.Actor{Kind: "user", ID: user}, ""); err != nil {
+			return nil, err
+		}
+	}
 	ctx = asset.With(ctx, s.assets)
 	var sections []page.Section
 	if topic == shellTopic {
@@ -194,11 +201,19 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	if !strings.HasPrefix(topic, "/") {
 		return schema.Errorf(schema.Invalid, "The topic %q is not the address of a page.", topic)
 	}
+	name := scoped(r.Context(), topic)
 	check := func() error {
-		_, err := s.who(r)
+		who, err := s.who(r)
+		if err != nil {
+			return err
+		}
+		ctx, err := s.enter(context.WithValue(r.Context(), scopeKey{}, nil), who, s.peer(r))
+		if err == nil && scoped(ctx, topic) != name {
+			err = schema.Errorf(schema.Denied, "what this user may see has changed")
+		}
 		return err
 	}
-	s.hub.Serve(w, r, []string{topic, shellTopic}, check)
+	s.hub.Serve(w, r, []string{name, scoped(r.Context(), shellTopic)}, check)
 	return nil
 }
 

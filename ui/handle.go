@@ -71,8 +71,40 @@ func (s *Server) user(h handler) http.Handler {
 		if err != nil {
 			return s.signIn(w, r, err)
 		}
-		return h(w, r.WithContext(context.WithValue(r.Context(), userKey{}, who)))
+		ctx, err := s.enter(r.Context(), who, s.peer(r))
+		if err != nil {
+			return err
+		}
+		return h(w, r.WithContext(context.WithValue(ctx, userKey{}, who)))
 	})
+}
+
+type scopeKey struct{}
+
+// enter returns the context in which somebody acts.
+func (s *Server) enter(ctx context.Context, who schema.Actor, from string) (context.Context, error) {
+	inside, shared, err := s.Gate.Enter(ctx, who, from)
+	if err != nil || shared {
+		return inside, err
+	}
+	return context.WithValue(inside, scopeKey{}, who.ID), nil
+}
+
+// scoped is the name of a topic for those who see the same as whoever looks: all
+// administrators do, any other user has his own.
+func scoped(ctx context.Context, topic string) string {
+	if id, ok := ctx.Value(scopeKey{}).(string); ok {
+		return id + " " + topic
+	}
+	return topic
+}
+
+// unscoped is the topic, and the id of the user it is for, if of one.
+func unscoped(name string) (topic, user string) {
+	if user, topic, ok := strings.Cut(name, " "); ok && !strings.HasPrefix(name, "/") {
+		return topic, user
+	}
+	return name, ""
 }
 
 // fail answers with an error: as a page, or as a fragment for a script.
@@ -189,7 +221,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f.Since = s.hub.Cursor(topic, shellTopic)
+	f.Since = s.hub.Cursor(scoped(r.Context(), topic), scoped(r.Context(), shellTopic))
 	v, err := s.look(r)
 	if err != nil {
 		return err

@@ -75,7 +75,8 @@ func (o *outputStream) serve(ctx context.Context, reader *live.Reader) {
 			o.end(ctx)
 			return
 		case <-beat.C:
-			if _, err := o.s.who(o.r); err != nil || o.out.Beat() != nil {
+			_, err := o.s.who(o.r)
+			if _, denied := o.s.History.Run(ctx, o.run.ID); err != nil || denied != nil || o.out.Beat() != nil {
 				return
 			}
 		case <-reader.C:

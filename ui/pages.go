@@ -29,12 +29,12 @@ func (s *Server) shell(ctx context.Context) (page.Shell, error) {
 	if out.Run = len(active); len(active) > 0 {
 		out.Current = &active[0]
 	}
-	for _, a := range s.Alerts.All() {
+	for _, a := range s.Alerts.All(ctx) {
 		if !a.Resolved {
 			out.Alerts++
 		}
 	}
-	for _, v := range s.Standing.Schedules() {
+	for _, v := range s.Standing.Schedules(ctx) {
 		if m := page.ScheduleMark(v); m.State == part.Warn || m.State == part.Bad {
 			out.Missed++
 		}
@@ -278,7 +278,7 @@ func (s *Server) procedure(r *http.Request) (page.View, error) {
 		return page.View{}, err
 	}
 	out.Procedure.Resource.Config.Stages = w.named(v.Resource.Config.Stages)
-	out.Schedule = s.scheduleOf(v.Resource.Target("procedure"))
+	out.Schedule = s.scheduleOf(r.Context(), v.Resource.Target("procedure"))
 	out.Matches = s.matches(r.Context(), v.Resource.Config.Stages)
 	return page.Procedure(out), nil
 }

@@ -76,8 +76,8 @@ func (s *Server) family(ctx context.Context, id string) (page.RunView, error) {
 	}
 	for up := v.Run.Parent; up != "" && len(v.Parents) < maxChain; {
 		p, err := s.History.Run(ctx, up)
-		if schema.CodeOf(err) == schema.NotFound {
-			break // older than the history reaches
+		if code := schema.CodeOf(err); code == schema.NotFound || code == schema.Denied {
+			break // older than the history reaches, or not for these eyes
 		}
 		if err != nil {
 			return v, err

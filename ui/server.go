@@ -164,6 +164,10 @@ func (s *Server) viewRoutes() *http.ServeMux {
 
 // Run keeps pages current until ctx ends. It ends all open streams then.
 func (s *Server) Run(ctx context.Context) error {
+	ctx, err := s.enter(ctx, schema.Actor{}, "")
+	if err != nil {
+		return err
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() { s.watch(ctx) })
 	wg.Go(func() { s.follow(ctx) })

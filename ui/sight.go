@@ -106,7 +106,7 @@ func (s *Server) seeActions(ctx context.Context) (sight, error) {
 	runs, err := s.History.Runs(ctx, schema.RunFilter{Kind: "action", Limit: 500})
 	return sight{cols: []string{"Schedule", "Next"}, row: func(x Resource) (part.Mark, []string, *schema.Run) {
 		cells := []string{"", ""}
-		if v := s.scheduleOf(schema.Target{Kind: "action", ID: x.ID}); v != nil {
+		if v := s.scheduleOf(ctx, schema.Target{Kind: "action", ID: x.ID}); v != nil {
 			cells[0], cells[1] = v.Schedule, page.Until(v.Next)
 		}
 		last := lastOf(runs, x.ID)

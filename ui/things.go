@@ -77,11 +77,11 @@ func (s *Server) special(ctx context.Context, v page.ThingView, x Resource) (pag
 		d, err := find("deployment", v.Name, list, err, func(d schema.DeploymentView) (string, string) { return d.Resource.ID, d.Resource.Name })
 		return page.Deployment(page.DeploymentPageView{ThingView: v, Deployment: d}), err
 	case "action":
-		out := page.ActionPageView{ThingView: v, Schedule: s.scheduleOf(schema.Target{Kind: "action", ID: x.ID})}
+		out := page.ActionPageView{ThingView: v, Schedule: s.scheduleOf(ctx, schema.Target{Kind: "action", ID: x.ID})}
 		err := json.Unmarshal(x.Config, &out.Action)
 		return page.ActionPage(out), err
 	case "alerter":
-		return s.alerter(v)
+		return s.alerter(ctx, v)
 	}
 	return page.Thing(v), nil
 }
@@ -105,9 +105,9 @@ func (s *Server) build(ctx context.Context, v page.ThingView) (page.View, error)
 // maxSent is how many alerts an alerter's page lists.
 const maxSent = 30
 
-func (s *Server) alerter(v page.ThingView) (page.View, error) {
+func (s *Server) alerter(ctx context.Context, v page.ThingView) (page.View, error) {
 	out := page.AlerterPageView{ThingView: v}
-	for _, a := range s.Alerts.All() {
+	for _, a := range s.Alerts.All(ctx) {
 		for _, d := range s.Alerts.Deliveries(a.ID) {
 			if d.Alerter == v.ID && len(out.Sent) < maxSent {
 				out.Sent = append(out.Sent, page.SentAlert{Alert: a, Delivery: d})
@@ -285,8 +285,8 @@ func (s *Server) matches(ctx context.Context, stages []schema.ProcedureStage) ma
 }
 
 // scheduleOf returns when something runs by itself; nil when it never does.
-func (s *Server) scheduleOf(t schema.Target) *schema.ScheduleView {
-	for _, v := range s.Standing.Schedules() {
+func (s *Server) scheduleOf(ctx context.Context, t schema.Target) *schema.ScheduleView {
+	for _, v := range s.Standing.Schedules(ctx) {
 		if v.Target.Kind == t.Kind && v.Target.ID == t.ID && v.Schedule != "" {
 			return &v
 		}

@@ -6,7 +6,8 @@
 //
 // Concurrency: a Server may be used by any number of goroutines at once. Run must
 // be running for anything to update by itself; without it every page still works.
-// All interfaces below are called from many goroutines.
+// All interfaces below are called from many goroutines. What they answer and allow
+// depends on who asks, which their context says: see Gate.Enter.
 package ui
 
 import (
@@ -162,14 +163,14 @@ type Standing interface {
 	// SyncState says how a sync stands, by name or id, as it was looked at last.
 	SyncState(key string) (schema.SyncState, error)
 	// Schedules are all schedules with their next times.
-	Schedules() []schema.ScheduleView
+	Schedules(ctx context.Context) []schema.ScheduleView
 	// Match returns what a batch's pattern and tags select now, by name.
 	Match(ctx context.Context, kind, pattern string, tags []string) ([]schema.Target, error)
 }
 
 // Alerts are what people should know of, and who was told.
 type Alerts interface {
-	All() []schema.Alert // newest first
+	All(ctx context.Context) []schema.Alert // newest first
 	Deliveries(alert string) []schema.AlertDelivery
 	// Close ends an alert by hand; NotFound.
 	Close(ctx context.Context, id string) error
@@ -224,6 +225,10 @@ type Gate interface {
 	Setup(ctx context.Context, c Credentials) (string, error)
 	// Session returns who a session belongs to; Unauthenticated.
 	Session(ctx context.Context, session string) (schema.Actor, error)
+	// Enter returns the context in which somebody acts: what he sees and may do is
+	// decided by it. shared says that he sees what every administrator sees. An actor
+	// without an id is Berth itself. Denied for who is gone or disabled.
+	Enter(ctx context.Context, who schema.Actor, from string) (inside context.Context, shared bool, err error)
 	// Logout ends a session, whether there is one or not.
 	Logout(ctx context.Context, session string) error
 	// SetupOpen reports whether the token of a setup link is still good.

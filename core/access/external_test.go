@@ -44,6 +44,10 @@ func (m memberships) Rename(_ context.Context, was, username string) error {
 	return nil
 }
 
+func (m memberships) Leave(_ context.Context, username string) error {
+	*m.joined = []string{username}
+	return nil
+}
 func (m memberships) Names(username string) bool { return username == "ops" }
 
 // away is a world with an administrator and providers.

@@ -30,12 +30,14 @@ type Session struct {
 
 // Key is an API key; Hash is the SHA-256 of its secret.
 type Key struct {
-	Key     string `json:"key"`
-	Hash    string `json:"hash"`
-	User    string `json:"user"`
-	Name    string `json:"name"`
-	Created int64  `json:"created"`
-	Expires int64  `json:"expires"` // unix ms; 0 is never
+	Key     string   `json:"key"`
+	Hash    string   `json:"hash"`
+	User    string   `json:"user"`
+	Name    string   `json:"name"`
+	Created int64    `json:"created"`
+	Expires int64    `json:"expires"`          // unix ms; 0 is never
+	Used    int64    `json:"used,omitempty"`   // unix ms; when it was last used, within a minute
+	Scopes  []string `json:"scopes,omitempty"` // what it is limited to, as ParseScope reads it
 }
 
 // Setting is a value of core's own, sealed.
@@ -49,6 +51,8 @@ type Config struct {
 	Sessions *store.Bucket[Session]
 	Keys     *store.Bucket[Key]
 	Settings *store.Bucket[Setting]
+	Grants   *store.Bucket[Grant] // explicit permissions; nil for none
+	Things   Things               // what there are permissions on; nil for nothing
 	Sealer   *store.Sealer
 	Failures *Failures // shared by all doors
 	Rules    Rules
@@ -61,6 +65,10 @@ type Config struct {
 	Title string // of this installation, for authenticators
 	Now   func() time.Time
 	Log   *slog.Logger
+	// Transparent lets every user read everything.
+	Transparent bool
+	// NoCreate lets only administrators create resources.
+	NoCreate bool
 }
 
 // Memberships are groups that have users by name.
@@ -69,6 +77,8 @@ type Memberships interface {
 	Join(ctx context.Context, username string, groups []string) error
 	// Rename keeps a user in his groups under his new name.
 	Rename(ctx context.Context, was, username string) error
+	// Leave takes a user out of all groups that name him.
+	Leave(ctx context.Context, username string) error
 	// Names reports whether a group has that name among its users.
 	Names(username string) bool
 }
@@ -92,13 +102,15 @@ type Gate struct {
 	codes     *guesses
 	names     sync.Mutex // held while a username or a login elsewhere is taken
 
-	mu    sync.Mutex
-	setup string // SHA-256 of the setup link's token; empty when there is none
+	mu    sync.Mutex           // guards what follows
+	setup string               // SHA-256 of the setup link's token; empty when there is none
+	rules map[string]*ruleset  // by user
+	used  map[string]time.Time // keys used since that was last stored, by their document
 }
 
 // NewGate makes a gate and the key of its tokens, if there is none yet.
 func NewGate(ctx context.Context, cfg Config) (*Gate, error) {
-	g := &Gate{cfg: cfg, passwords: newPasswords()}
+	g := &Gate{cfg: cfg, passwords: newPasswords(), used: map[string]time.Time{}}
 	g.steps, g.codes = newChallenges(cfg.Now), newGuesses(cfg.Now)
 	var err error
 	g.jwtKey, err = g.secretSetting(ctx, "jwt")
@@ -239,9 +251,46 @@ func (g *Gate) Session(_ context.Context, token string) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
-	c := callerOf(u, "", "click")
+	c := g.callerOf(u, "", "click")
 	c.Session = digest(token)
 	return c, nil
+}
+
+// As returns a user as a caller, as of now; NotFound, or Denied when he is disabled.
+func (g *Gate) As(user, via string) (Caller, error) {
+	u, err := g.User(user)
+	if err != nil {
+		return Caller{}, err
+	}
+	if !u.Enabled {
+		return Caller{}, schema.Errorf(schema.Denied, "%s is disabled", u.Username)
+	}
+	return g.callerOf(u, "", via), nil
+}
+
+// PermitStarter is Permit for whoever started a run, with what he may now. Core
+// itself may everything.
+func (g *Gate) PermitStarter(s schema.Starter, needs Level, target schema.Target) error {
+	switch {
+	case s.User == "" && s.Level == "":
+		return nil
+	case s.User == "":
+		return Caller{Username: "this operator", Everywhere: Level(s.Level)}.permit(needs, "", target)
+	}
+	c, err := g.As(s.User, "run")
+	if err != nil {
+		return schema.Wrap(schema.Denied, err, "the user who started this run is gone or disabled")
+	}
+	if s.Key != "" {
+		k, err := g.cfg.Keys.Get(keyDoc(s.Key))
+		if err != nil {
+			return schema.Errorf(schema.Denied, "the API key that started this run was deleted")
+		}
+		if c, err = c.limited(k.Value); err != nil {
+			return err
+		}
+	}
+	return c.permit(needs, "", target)
 }
 
 // sessionUser returns whose session it is, enabled or not.
@@ -262,24 +311,51 @@ func (g *Gate) Logout(ctx context.Context, token string) error {
 	return g.cfg.Sessions.Delete(ctx, digest(token), 0)
 }
 
-// Run removes sessions that have expired, now and every hour, until ctx ends.
+// Run removes sessions that have expired, now and every hour, and stores when keys
+// were used, every minute, until ctx ends.
 func (g *Gate) Run(ctx context.Context) error {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
+	hour, minute := time.NewTicker(time.Hour), time.NewTicker(time.Minute)
+	defer hour.Stop()
+	defer minute.Stop()
+	g.expire(ctx)
 	for {
-		now := g.cfg.Now().UnixMilli()
-		for _, d := range g.cfg.Sessions.List("") {
-			if d.Value.Expires > now {
-				continue
-			}
-			if err := g.cfg.Sessions.Delete(ctx, d.Key, d.Rev); err != nil {
-				g.cfg.Log.Warn("remove an expired session", "err", err)
-			}
-		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-hour.C:
+			g.expire(ctx)
+		case <-minute.C:
+			g.storeUse(ctx)
+		}
+	}
+}
+
+// expire removes sessions that have expired.
+func (g *Gate) expire(ctx context.Context) {
+	now := g.cfg.Now().UnixMilli()
+	for _, d := range g.cfg.Sessions.List("") {
+		if d.Value.Expires > now {
+			continue
+		}
+		if err := g.cfg.Sessions.Delete(ctx, d.Key, d.Rev); err != nil {
+			g.cfg.Log.Warn("remove an expired session", "err", err)
+		}
+	}
+}
+
+// storeUse stores when keys were used.
+func (g *Gate) storeUse(ctx context.Context) {
+	g.mu.Lock()
+	used := g.used
+	g.used = map[string]time.Time{}
+	g.mu.Unlock()
+	for doc, at := range used {
+		_, err := g.cfg.Keys.Edit(ctx, doc, func(k *Key) error {
+			k.Used = max(k.Used, at.UnixMilli())
+			return nil
+		})
+		if err != nil && schema.CodeOf(err) != schema.NotFound && ctx.Err() == nil {
+			g.cfg.Log.Warn("store when an API key was used", "err", err)
 		}
 	}
 }
@@ -288,8 +364,18 @@ func actorOf(u User) schema.Actor {
 	return schema.Actor{Kind: "user", ID: u.ID, Name: u.Username}
 }
 
-func callerOf(u User, peer, via string) Caller {
-	return Caller{UserID: u.ID, Username: u.Username, Admin: u.Admin, Actor: actorOf(u), Peer: peer, Via: via}
+func (g *Gate) callerOf(u User, peer, via string) Caller {
+	return Caller{UserID: u.ID, Username: u.Username, Admin: u.Admin, Actor: actorOf(u), Peer: peer, Via: via, gate: g}
+}
+
+// limited returns the caller as he is by a key.
+func (c Caller) limited(k Key) (Caller, error) {
+	var err error
+	if c.scopes, err = parseScopes(k.Scopes); err != nil {
+		return c, schema.Errorf(schema.Denied, "the scopes of this API key are not known to this version of Berth")
+	}
+	c.Key, c.Admin = k.Key, c.Admin && !c.Scoped()
+	return c, nil
 }
 
 // secret returns 32 random bytes as text.

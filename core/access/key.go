@@ -12,16 +12,19 @@ import (
 )
 
 // NewKey makes an API key for a user; the secret is returned this once. expires
-// is unix ms, 0 never.
-func (g *Gate) NewKey(ctx context.Context, user, name string, expires int64) (key, keySecret string, err error) {
+// is unix ms, 0 never. With scopes it may only what one of them allows.
+func (g *Gate) NewKey(ctx context.Context, user, name string, expires int64, scopes ...string) (key, keySecret string, err error) {
 	if name = strings.TrimSpace(name); name == "" || utf8.RuneCountInString(name) > 200 {
 		return "", "", schema.Errorf(schema.Invalid, "name of an API key: must have 1 to 200 characters")
 	}
 	if _, err := g.User(user); err != nil {
 		return "", "", err
 	}
+	if _, err := parseScopes(scopes); err != nil {
+		return "", "", err
+	}
 	key, keySecret = "K_"+alnum(40)+"_K", "S_"+alnum(40)+"_S"
-	doc := Key{Key: key, Hash: digest(keySecret), User: user, Name: name, Created: g.cfg.Now().UnixMilli(), Expires: expires}
+	doc := Key{Key: key, Hash: digest(keySecret), User: user, Name: name, Created: g.cfg.Now().UnixMilli(), Expires: expires, Scopes: scopes}
 	if _, err := g.cfg.Keys.Create(ctx, keyDoc(key), doc); err != nil {
 		return "", "", schema.Wrap(schema.CodeOf(err), err, "store the API key")
 	}
@@ -33,7 +36,7 @@ func (g *Gate) Keys(user string) []Key {
 	var out []Key
 	for _, d := range g.cfg.Keys.List("") {
 		if k := d.Value; k.User == user {
-			k.Hash = ""
+			k.Hash, k.Used = "", max(k.Used, g.usedAt(d.Key))
 			out = append(out, k)
 		}
 	}
@@ -100,7 +103,7 @@ func (g *Gate) byToken(header string) (Caller, User, error) {
 	if err != nil {
 		return Caller{}, User{}, err
 	}
-	caller := callerOf(u, "", "api")
+	caller := g.callerOf(u, "", "api")
 	caller.Session = c.Jti
 	return caller, u, nil
 }
@@ -124,9 +127,24 @@ func (g *Gate) byKey(key, keySecret string) (Caller, User, error) {
 	case noUser != nil:
 		return Caller{}, User{}, schema.Errorf(schema.Unauthenticated, "the API key's user is gone")
 	}
-	c := callerOf(u, "", "api")
-	c.Key, c.Actor = k.Key, schema.Actor{Kind: "key", ID: u.ID, Name: u.Username + " (" + k.Name + ")"}
-	return c, u, nil
+	c, err := g.callerOf(u, "", "api").limited(k)
+	c.Actor = schema.Actor{Kind: "key", ID: u.ID, Name: u.Username + " (" + k.Name + ")"}
+	if err == nil {
+		g.mu.Lock()
+		g.used[d.Key] = g.cfg.Now()
+		g.mu.Unlock()
+	}
+	return c, u, err
+}
+
+// usedAt returns when a key was used that is not stored yet, or 0.
+func (g *Gate) usedAt(doc string) int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if at, ok := g.used[doc]; ok {
+		return at.UnixMilli()
+	}
+	return 0
 }
 
 // keyDoc is where a key is stored: what people send may not be a bucket's key.

@@ -1,10 +1,6 @@
 package access
 
-import (
-	"slices"
-
-	"berth/schema"
-)
+import "berth/schema"
 
 // OperatorCaller is an operator of the bus as who is asking. He is no user: what
 // he may do is a level on everything, none of it an administrator's.
@@ -13,12 +9,4 @@ func OperatorCaller(id, name string, may Level, peer string) Caller {
 		UserID: id, Username: name, Everywhere: may, Peer: peer, Via: "bus",
 		Actor: schema.Actor{Kind: "operator", ID: id, Name: name},
 	}
-}
-
-// covers reports whether who has the level may do what needs the other; no level
-// covers nothing.
-func (l Level) covers(needs Level) bool {
-	order := []Level{Public, AnyUser, CanRead, CanExec, CanEdit, IsAdmin}
-	have, want := slices.Index(order, l), slices.Index(order, needs)
-	return want >= 0 && have >= want
 }

@@ -11,22 +11,22 @@ import (
 
 // user is the caller as clients read him, without anything secret.
 type user struct {
-	ID            oid               `json:"_id"`
-	Username      string            `json:"username"`
-	Enabled       bool              `json:"enabled"`
-	SuperAdmin    bool              `json:"super_admin"`
-	Admin         bool              `json:"admin"`
-	CreateServers bool              `json:"create_server_permissions"`
-	CreateBuilds  bool              `json:"create_build_permissions"`
-	Config        userConfig        `json:"config"`
-	Linked        map[string]string `json:"linked_logins"`
-	TOTP          userTOTP          `json:"totp"`
-	Passkey       userPasskey       `json:"passkey"`
-	Skip2FA       bool              `json:"external_skip_2fa"`
-	LastView      int64             `json:"last_update_view"`
-	Recents       map[string]string `json:"recents"`
-	All           map[string]string `json:"all"`
-	Updated       int64             `json:"updated_at"`
+	ID            oid                   `json:"_id"`
+	Username      string                `json:"username"`
+	Enabled       bool                  `json:"enabled"`
+	SuperAdmin    bool                  `json:"super_admin"`
+	Admin         bool                  `json:"admin"`
+	CreateServers bool                  `json:"create_server_permissions"`
+	CreateBuilds  bool                  `json:"create_build_permissions"`
+	Config        userConfig            `json:"config"`
+	Linked        map[string]userConfig `json:"linked_logins"`
+	TOTP          userTOTP              `json:"totp"`
+	Passkey       userPasskey           `json:"passkey"`
+	Skip2FA       bool                  `json:"external_skip_2fa"`
+	LastView      int64                 `json:"last_update_view"`
+	Recents       map[string][]string   `json:"recents"`
+	All           map[string]any        `json:"all"`
+	Updated       int64                 `json:"updated_at"`
 }
 
 type userConfig struct {
@@ -45,15 +45,6 @@ type userPasskey struct {
 	Created int64   `json:"created_at"`
 }
 
-func userOf(u access.User) user {
-	return user{
-		ID: oid{u.ID}, Username: u.Username, Enabled: u.Enabled, SuperAdmin: u.Admin, Admin: u.Admin,
-		CreateServers: u.Admin, CreateBuilds: u.Admin, Updated: u.Created,
-		Config: userConfig{"Local", map[string]string{"password": "########"}},
-		Linked: map[string]string{}, TOTP: userTOTP{Codes: []string{}}, Recents: map[string]string{}, All: map[string]string{},
-	}
-}
-
 func (a *API) user(w http.ResponseWriter, r *http.Request) {
 	_, u, err := a.deps.Gate.Identify(r.Context(), r.Header, a.deps.Peers.Of(r))
 	if err != nil {
@@ -64,8 +55,9 @@ func (a *API) user(w http.ResponseWriter, r *http.Request) {
 }
 
 type newKey struct {
-	Name    string `json:"name" doc:"What it is for."`
-	Expires int64  `json:"expires,omitempty" doc:"Unix milliseconds; 0 or absent is never."`
+	Name    string   `json:"name" doc:"What it is for."`
+	Expires int64    `json:"expires,omitempty" doc:"Unix milliseconds; 0 or absent is never."`
+	Scopes  []string `json:"scopes,omitempty" doc:"What it is limited to: Read, Execute or Write, or one of them for a type as in Stack:Execute; all that one may when absent."`
 }
 
 type newKeyAnswer struct {
@@ -75,12 +67,14 @@ type newKeyAnswer struct {
 
 // apiKey is a key in a list; its secret is never shown again.
 type apiKey struct {
-	Key     string `json:"key"`
-	Secret  string `json:"secret"`
-	UserID  string `json:"user_id"`
-	Name    string `json:"name"`
-	Created int64  `json:"created_at"`
-	Expires int64  `json:"expires"`
+	Key     string   `json:"key"`
+	Secret  string   `json:"secret"`
+	UserID  string   `json:"user_id"`
+	Name    string   `json:"name"`
+	Created int64    `json:"created_at"`
+	Expires int64    `json:"expires"`
+	Used    int64    `json:"last_used_at"` // ours: unix ms, 0 is never
+	Scopes  []string `json:"scopes"`       // ours
 }
 
 func (a *API) accountRows() []Row {
@@ -99,7 +93,7 @@ func (a *API) accountRows() []Row {
 		Manage(spec{name: "CreateApiKey", doc: "Make an API key with one's own rights; the secret is shown this once.", needs: access.AnyUser, example: map[string]any{"name": "ci"}},
 			func(ctx context.Context, p newKey) (newKeyAnswer, error) {
 				c, _ := access.CallerOf(ctx)
-				k, s, err := a.deps.Gate.NewKey(ctx, c.UserID, p.Name, p.Expires)
+				k, s, err := a.deps.Gate.NewKey(ctx, c.UserID, p.Name, p.Expires, p.Scopes...)
 				return newKeyAnswer{k, s}, err
 			}),
 		Manage(spec{name: "DeleteApiKey", doc: "Delete one of one's own API keys.", needs: access.AnyUser, example: map[string]any{"key": "K_…_K"}},
@@ -114,11 +108,7 @@ func (a *API) accountRows() []Row {
 
 func (a *API) listKeys(ctx context.Context, _ None) ([]apiKey, error) {
 	c, _ := access.CallerOf(ctx)
-	out := []apiKey{}
-	for _, k := range a.deps.Gate.Keys(c.UserID) {
-		out = append(out, apiKey{Key: k.Key, UserID: k.User, Name: k.Name, Created: k.Created, Expires: k.Expires})
-	}
-	return out, nil
+	return keysOf(a.deps.Gate.Keys(c.UserID)), nil
 }
 
 type userID struct {
@@ -164,15 +154,16 @@ type coreInfo struct {
 
 // request is a row as clients learn of it.
 type request struct {
-	Group   Group          `json:"group"`
-	Name    string         `json:"name"`
-	Aliases []string       `json:"aliases,omitempty"`
-	Doc     string         `json:"doc"`
-	Needs   access.Level   `json:"needs"`
-	Kind    string         `json:"kind,omitempty"`
-	Own     bool           `json:"own,omitempty"`
-	Params  []Param        `json:"params"`
-	Example map[string]any `json:"example"`
+	Group   Group           `json:"group"`
+	Name    string          `json:"name"`
+	Aliases []string        `json:"aliases,omitempty"`
+	Doc     string          `json:"doc"`
+	Needs   access.Level    `json:"needs"`
+	Also    access.Specific `json:"also,omitempty"`
+	Kind    string          `json:"kind,omitempty"`
+	Own     bool            `json:"own,omitempty"`
+	Params  []Param         `json:"params"`
+	Example map[string]any  `json:"example"`
 }
 
 func (a *API) systemRows() []Row {
@@ -184,7 +175,7 @@ func (a *API) systemRows() []Row {
 				if params == nil {
 					params = []Param{}
 				}
-				out = append(out, request{r.Group, r.Name, r.Aliases, r.Doc, r.Needs, r.Kind, r.Own, params, r.Example})
+				out = append(out, request{r.Group, r.Name, r.Aliases, r.Doc, r.Needs, r.Also, r.Kind, r.Own, params, r.Example})
 			}
 			return out, nil
 		})
@@ -196,7 +187,7 @@ func (a *API) systemRows() []Row {
 			func(context.Context, None) (coreInfo, error) {
 				return coreInfo{
 					Title: a.deps.Title, Interval: "15-sec", WebhookBase: a.deps.URL, PublicKey: a.deps.PublicKey,
-					Timezone: "", NoCreate: true, DefaultLimit: pageSize,
+					Timezone: "", NoCreate: a.deps.NoCreate, Transparent: a.deps.Transparent, DefaultLimit: pageSize,
 				}, nil
 			}),
 	}

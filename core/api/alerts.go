@@ -39,13 +39,13 @@ func (a *API) alertRows() []Row {
 	}
 	example := map[string]any{"id": "67f0c0ffee0123456789abcd"}
 	return []Row{
-		Read(spec{name: "ListAlerts", doc: "List alerts, newest first.", needs: access.AnyUser, example: map[string]any{"query": map[string]any{"resolved": false}}}, a.listAlerts),
-		Read(spec{name: "GetAlert", doc: "Show an alert.", needs: access.AnyUser, example: example}, func(_ context.Context, p alertID) (schema.AlertWire, error) {
-			al, err := a.deps.Alerts.Alert(p.ID)
+		Read(spec{name: "ListAlerts", doc: "List alerts, newest first.", needs: access.CanRead, filters: true, example: map[string]any{"query": map[string]any{"resolved": false}}}, a.listAlerts),
+		Read(spec{name: "GetAlert", doc: "Show an alert.", needs: access.CanRead, filters: true, example: example}, func(ctx context.Context, p alertID) (schema.AlertWire, error) {
+			al, err := a.alert(ctx, p.ID)
 			return al.Wire(), err
 		}),
-		Read(spec{name: "ListAlertDeliveries", doc: "List what became of an alert, alerter by alerter.", needs: access.AnyUser, own: true, example: example}, func(_ context.Context, p alertID) ([]schema.AlertDelivery, error) {
-			if _, err := a.deps.Alerts.Alert(p.ID); err != nil {
+		Read(spec{name: "ListAlertDeliveries", doc: "List what became of an alert, alerter by alerter.", needs: access.CanRead, filters: true, own: true, example: example}, func(ctx context.Context, p alertID) ([]schema.AlertDelivery, error) {
+			if _, err := a.alert(ctx, p.ID); err != nil {
 				return nil, err
 			}
 			return a.deps.Alerts.Deliveries(p.ID), nil
@@ -56,16 +56,29 @@ func (a *API) alertRows() []Row {
 	}
 }
 
-func (a *API) listAlerts(_ context.Context, p alertQuery) (alertList, error) {
+// alert finds an alert that the caller may read.
+func (a *API) alert(ctx context.Context, id string) (schema.Alert, error) {
+	al, err := a.deps.Alerts.Alert(id)
+	if err == nil {
+		err = access.Permit(ctx, access.CanRead, al.Target)
+	}
+	if err != nil {
+		return schema.Alert{}, err
+	}
+	return al, nil
+}
+
+func (a *API) listAlerts(ctx context.Context, p alertQuery) (alertList, error) {
 	match, err := parseFilter(p.Query)
 	if err != nil {
 		return alertList{}, err
 	}
+	may := readable(ctx)
 	out := alertList{Alerts: []schema.AlertWire{}}
 	skip := max(p.Page, 0) * alertPage
 	for _, al := range a.deps.Alerts.All() {
 		w := al.Wire()
-		if !match(document(w)) {
+		if may != nil && !may(al.Target) || !match(document(w)) {
 			continue
 		}
 		if skip > 0 {

@@ -17,13 +17,15 @@ import (
 
 // Deps is what the requests need from the program around them.
 type Deps struct {
-	Gate    *access.Gate
-	Peers   access.Peers
-	Kinds   *resource.Registry
-	Views   Views
-	Builds  BuildViews // may be nil
-	Singles Singles    // may be nil
-	Engine  Engine
+	Gate *access.Gate
+	// Transparent and NoCreate are the settings of these names, for clients to know.
+	Transparent, NoCreate bool
+	Peers                 access.Peers
+	Kinds                 *resource.Registry
+	Views                 Views
+	Builds                BuildViews // may be nil
+	Singles               Singles    // may be nil
+	Engine                Engine
 	// Order splits the targets of a batch into those that are done at once and those
 	// that are done when these have ended; nil does all at once.
 	Order      func(ctx context.Context, targets []schema.Target) (first, last []schema.Target, err error)
@@ -34,6 +36,7 @@ type Deps struct {
 	Fleet      Fleet
 	Onboarding Onboarding // may be nil
 	Alerts     Alerts
+	Audit      Audit    // may be nil
 	Accounts   Accounts // may be nil
 	Tags       Tags     // may be nil
 	Edits      Edits    // may be nil
@@ -128,10 +131,11 @@ type Operator struct {
 
 // API serves the table of requests.
 type API struct {
-	deps  Deps
-	table *table
-	tags  tagBook
-	mux   *http.ServeMux
+	deps     Deps
+	table    *table
+	refusals refusals
+	tags     tagBook
+	mux      *http.ServeMux
 	// clientOf are the files of the TypeScript client, made when first asked for.
 	clientOf func() map[string]string
 }
@@ -142,7 +146,7 @@ func New(d Deps) *API {
 	a := &API{deps: d}
 	var rows []Row
 	for _, part := range [][]Row{
-		a.systemRows(), a.accountRows(), a.loginRows(), a.manageRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.hostRows(), a.stackRows(), a.deploymentRows(), a.tagRows(),
+		a.systemRows(), a.accountRows(), a.userRows(), a.permissionRows(), a.auditRows(), a.groupRows(), a.loginRows(), a.manageRows(), a.kindRows(), a.stateRows(), a.buildRows(), a.containerRows(), a.hostRows(), a.stackRows(), a.deploymentRows(), a.tagRows(),
 		a.variableRows(), a.updateRows(), a.runRows(), a.applyRows(), a.fleetRows(), a.onboardingRows(), a.deliveryRows(), a.alertRows(), a.updateCheckRows(), a.scheduleRows(), a.syncRows(), a.executionRows(),
 		a.swarmRows(), a.terminalRows(), a.accountsRows(), a.sourceRows(), a.extraArgsRows(),
 	} {

@@ -54,7 +54,7 @@ func containerOf(server schema.Target, c schema.Container) container {
 
 func (a *API) containerRows() []Row {
 	r := Read(spec{
-		name: "GetContainersSummary", aliases: []string{"GetDockerContainersSummary"}, needs: access.CanRead,
+		name: "GetContainersSummary", aliases: []string{"GetDockerContainersSummary"}, needs: access.CanRead, filters: true,
 		doc: "Count the containers of all servers by state.", example: map[string]any{},
 	}, a.containersSummary)
 	r.Result = func(*shapes) any { return counts(containerStates()) }
@@ -62,7 +62,7 @@ func (a *API) containerRows() []Row {
 	return append([]Row{
 		r,
 		Read(spec{
-			name: "ListAllContainers", aliases: []string{"ListAllDockerContainers"}, needs: access.CanRead,
+			name: "ListAllContainers", aliases: []string{"ListAllDockerContainers"}, needs: access.CanRead, filters: true,
 			doc: "List the containers of all servers, page by page.", example: map[string]any{"limit": 0},
 		}, a.allContainers),
 		Read(spec{
@@ -217,7 +217,7 @@ func containersOf(v schema.ServerView) []container {
 }
 
 func (a *API) containersSummary(ctx context.Context, _ None) (map[string]int, error) {
-	list, err := a.deps.Views.Servers(ctx)
+	list, err := a.readableServers(ctx)
 	out := map[string]int{}
 	for _, n := range containerStates() {
 		out[n] = 0
@@ -240,6 +240,12 @@ func (a *API) containersSummary(ctx context.Context, _ None) (map[string]int, er
 	return out, err
 }
 
+// readableServers are the servers that the caller may read.
+func (a *API) readableServers(ctx context.Context) ([]schema.ServerView, error) {
+	list, err := a.deps.Views.Servers(ctx)
+	return access.Readable(ctx, list, func(v schema.ServerView) schema.Target { return v.Resource.Target("server") }), err
+}
+
 type containerList struct {
 	Servers schema.StrList `json:"servers,omitempty" doc:"Names or ids of servers; all when empty."`
 	Tags    schema.StrList `json:"tags,omitempty" doc:"Names or ids of tags that the server must all have."`
@@ -260,7 +266,7 @@ func (a *API) allContainers(ctx context.Context, p containerList) ([]container, 
 	if err != nil {
 		return nil, err
 	}
-	list, err := a.deps.Views.Servers(ctx)
+	list, err := a.readableServers(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -78,16 +78,6 @@ func (a *API) tracked(ctx context.Context, c changing, do func() (json.RawMessag
 	return raw, updateOfEdit(e), nil
 }
 
-// Tracked is a change that a page makes, recorded as one that a request makes.
-func (a *API) Tracked(ctx context.Context, by schema.Actor, verb, kind, key string, do func(k resource.Any) (json.RawMessage, error)) (json.RawMessage, error) {
-	k, err := a.deps.Kinds.Kind(kind)
-	if err != nil {
-		return nil, err
-	}
-	raw, _, err := a.tracked(ctx, changing{verb: verb, kind: k, key: key, by: by}, func() (json.RawMessage, error) { return do(k) })
-	return raw, err
-}
-
 // edited is tracked for a change that the request's caller makes.
 func (a *API) edited(ctx context.Context, verb string, k resource.Any, key string, do func() (json.RawMessage, error)) (json.RawMessage, Update, error) {
 	who, _ := access.CallerOf(ctx)
@@ -106,6 +96,7 @@ func (a *API) done(ctx context.Context, operation string, t schema.Target, began
 // record keeps a record. The change is made already: that it cannot be recorded is
 // for the log.
 func (a *API) record(ctx context.Context, e schema.Edit) schema.Edit {
+	noteChange(ctx, e)
 	if a.deps.Edits == nil {
 		return e
 	}

@@ -36,11 +36,11 @@ type exportSome struct {
 func (a *API) exportRows() []Row {
 	return []Row{
 		Read(spec{
-			name: "ExportAllResourcesToToml", doc: "Write all resources as TOML that loads back to the same state.", needs: access.CanRead,
+			name: "ExportAllResourcesToToml", doc: "Write all resources as TOML that loads back to the same state.", needs: access.CanRead, filters: true,
 			example: map[string]any{"tags": []string{"prod"}, "include_variables": true},
 		}, a.exportAll),
 		Read(spec{
-			name: "ExportResourcesToToml", doc: "Write some resources as TOML that loads back to the same state.", needs: access.CanRead,
+			name: "ExportResourcesToToml", doc: "Write some resources as TOML that loads back to the same state.", needs: access.CanRead, filters: true,
 			example: map[string]any{"targets": []map[string]string{{"type": "Stack", "id": "my-stack"}}},
 		}, a.exportSome),
 	}
@@ -87,7 +87,7 @@ func (a *API) exportSome(ctx context.Context, p exportSome) (tomlText, error) {
 		return tomlText{}, schema.Errorf(schema.Invalid, "nothing is asked for: name targets, user groups or variables")
 	}
 	for _, t := range p.Targets {
-		some, err := a.exportTargets(t)
+		some, err := a.exportTargets(ctx, t)
 		if err != nil {
 			return tomlText{}, err
 		}
@@ -100,13 +100,14 @@ func (a *API) exportSome(ctx context.Context, p exportSome) (tomlText, error) {
 }
 
 // exportTargets are the resources that a target names, by name, id or pattern.
-func (a *API) exportTargets(t target) ([]schema.Target, error) {
+func (a *API) exportTargets(ctx context.Context, t target) ([]schema.Target, error) {
 	k, err := a.kindOf(t.Type)
 	if err != nil {
 		return nil, err
 	}
 	if strings.ContainsAny(t.ID, `*?\`) {
-		return k.Match(t.ID, nil)
+		list, err := k.Match(t.ID, nil)
+		return access.Readable(ctx, list, func(t schema.Target) schema.Target { return t }), err
 	}
 	found, err := k.Find(t.ID)
 	return []schema.Target{found}, err
@@ -123,8 +124,36 @@ func (a *API) export(ctx context.Context, o resource.ExportOptions, more bool) (
 			return tomlText{}, schema.Wrap(schema.CodeOf(err), err, "export variables, user groups or secrets in clear")
 		}
 	}
+	if may := readable(ctx); may != nil {
+		for _, t := range o.Targets {
+			if err := access.Permit(ctx, access.CanRead, t); err != nil {
+				return tomlText{}, err
+			}
+		}
+		if o.Targets == nil {
+			if err := a.exportReadable(ctx, &o); err != nil || len(o.Targets) == 0 {
+				return tomlText{}, err
+			}
+		}
+	}
 	text, err := a.deps.Kinds.Export(ctx, o)
 	return tomlText{text}, err
+}
+
+// exportReadable makes an export of everything one of what the caller may read.
+func (a *API) exportReadable(ctx context.Context, o *resource.ExportOptions) error {
+	for _, name := range o.Kinds {
+		k, err := a.deps.Kinds.Kind(name)
+		if err != nil {
+			return err
+		}
+		list, err := k.Match("*", o.Tags)
+		if err != nil {
+			return err
+		}
+		o.Targets = append(o.Targets, access.Readable(ctx, list, func(t schema.Target) schema.Target { return t })...)
+	}
+	return nil
 }
 
 // kept is what only the files there are say, by kind and name.

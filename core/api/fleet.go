@@ -123,18 +123,31 @@ func (a *API) deliveryRows() []Row {
 		ID string `json:"id" doc:"Id of the delivery."`
 	}
 	return []Row{
-		Read(spec{name: "ListDeliveries", own: true, doc: "List webhook deliveries with their verdicts, newest first.", needs: access.CanRead, example: map[string]any{"limit": 20}},
-			func(_ context.Context, p many) ([]schema.Delivery, error) {
+		Read(spec{name: "ListDeliveries", own: true, doc: "List webhook deliveries with their verdicts, newest first.", needs: access.CanRead, filters: true, example: map[string]any{"limit": 20}},
+			func(ctx context.Context, p many) ([]schema.Delivery, error) {
 				if p.Limit <= 0 {
 					p.Limit = 100
+				}
+				if may := readable(ctx); may != nil {
+					list := slices.DeleteFunc(a.deps.Deliveries.Recent(allRuns), func(d schema.Delivery) bool { return !may(d.Target) })
+					return list[:min(p.Limit, len(list))], nil
 				}
 				return a.deps.Deliveries.Recent(p.Limit), nil
 			}),
 		Read(spec{name: "GetDelivery", own: true, doc: "Show a webhook delivery with its body.", needs: access.IsAdmin, example: map[string]any{"id": "66c33c7c1a2b3c4d5e6f7a8b"}},
 			func(ctx context.Context, p one) (schema.Delivery, error) { return a.deps.Deliveries.Get(ctx, p.ID) }),
-		Execute(spec{name: "Redeliver", own: true, doc: "Handle a stored webhook delivery as if it came again.", needs: access.CanExec, example: map[string]any{"id": "66c33c7c1a2b3c4d5e6f7a8b"}},
+		Execute(spec{name: "Redeliver", own: true, doc: "Handle a stored webhook delivery as if it came again.", needs: access.CanExec, filters: true, example: map[string]any{"id": "66c33c7c1a2b3c4d5e6f7a8b"}},
 			func(ctx context.Context, p one) (schema.Delivery, error) {
 				c, _ := access.CallerOf(ctx)
+				if !c.Admin {
+					was, err := a.deps.Deliveries.Get(ctx, p.ID)
+					if err == nil {
+						err = access.Permit(ctx, access.CanExec, was.Target)
+					}
+					if err != nil {
+						return schema.Delivery{}, err
+					}
+				}
 				d, err := a.deps.Deliveries.Redeliver(ctx, c.Actor, p.ID)
 				d.Body = nil
 				return d, err

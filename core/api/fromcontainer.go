@@ -21,7 +21,7 @@ type fromContainer struct {
 func (a *API) adoptRow() Row {
 	b := kindAPI{a: a, name: "Deployment", info: a.deploymentInfos}
 	r := Write(spec{
-		name: "CreateDeploymentFromContainer", needs: access.CanEdit, also: access.Inspect, kind: "server",
+		name: "CreateDeploymentFromContainer", needs: access.CanRead, also: access.Inspect, kind: "server", creates: "deployment",
 		doc:     "Create a deployment with the settings of a container that is there; the container is not touched until it is deployed.",
 		example: map[string]any{"server": "my-server", "name": "web"},
 	}, func(ctx context.Context, p fromContainer) (envelope, error) {

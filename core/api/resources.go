@@ -53,7 +53,7 @@ type envelope struct {
 	Tags        []string        `json:"tags"`
 	Info        any             `json:"info"`
 	Config      json.RawMessage `json:"config"`
-	Base        string          `json:"base_permission"`
+	Base        any             `json:"base_permission"` // a word, or {level, specific}
 	Updated     int64           `json:"updated_at"`
 }
 
@@ -91,7 +91,7 @@ func readResource(raw json.RawMessage) (rawResource, error) {
 func (a *API) envelope(r rawResource, i info) envelope {
 	return envelope{
 		ID: oid{r.ID}, Name: r.Name, Description: r.Description, Template: r.Template, Tags: a.tagIDs(r.Tags),
-		Info: i.full, Config: r.Config, Base: "None", Updated: r.Updated,
+		Info: i.full, Config: r.Config, Base: levelWire(r.Base), Updated: r.Updated,
 	}
 }
 
@@ -103,9 +103,21 @@ func (a *API) kindRows() []Row {
 			continue
 		}
 		b := kindAPI{a: a, k: k, name: typeName(k.Name()), info: a.infos(k.Name())}
+		if k.Name() == "user_group" { // clients know the others in another shape
+			own := b.update()
+			own.Own, own.Needs = true, access.IsAdmin
+			rows = append(rows, own, adminOnly(b.listFull()), adminOnly(b.copy()))
+			continue
+		}
 		rows = append(rows, b.get(), b.list(), b.listFull(), b.create(), b.copy(), b.update(), b.rename(), b.remove())
 	}
 	return append(rows, a.metaRow())
+}
+
+// adminOnly is a row of ours that is for administrators.
+func adminOnly(r Row) Row {
+	r.Own, r.Needs, r.Filters, r.Creates = true, access.IsAdmin, false, ""
+	return r
 }
 
 // kindAPI makes the rows of one kind.
@@ -171,7 +183,7 @@ func (b kindAPI) full(ctx context.Context) ([]rawResource, map[string]info, erro
 		}
 		out = append(out, r)
 	}
-	return out, infos, nil
+	return readableResources(ctx, b.k.Name(), out), infos, nil
 }
 
 func (b kindAPI) example() map[string]any {
@@ -207,7 +219,7 @@ type listParams struct {
 
 func (b kindAPI) list() Row {
 	r := row(GroupRead, spec{
-		name: "List" + b.name + "s", doc: "List " + b.k.Name() + "s, page by page.", needs: access.CanRead,
+		name: "List" + b.name + "s", doc: "List " + b.k.Name() + "s, page by page.", needs: access.CanRead, filters: true,
 		example: map[string]any{"query": map[string]any{"tags": []string{"prod"}}},
 	}, func(ctx context.Context, p listParams) ([]listItem, error) {
 		list, infos, err := b.selected(ctx, p)
@@ -228,7 +240,7 @@ func (b kindAPI) list() Row {
 
 func (b kindAPI) listFull() Row {
 	r := row(GroupRead, spec{
-		name: "ListFull" + b.name + "s", doc: "List " + b.k.Name() + "s with all their settings.", needs: access.CanRead,
+		name: "ListFull" + b.name + "s", doc: "List " + b.k.Name() + "s with all their settings.", needs: access.CanRead, filters: true,
 		example: map[string]any{"limit": 0},
 	}, func(ctx context.Context, p listParams) ([]envelope, error) {
 		p.SortBy, p.SortDesc, p.Query.Specific.Update = "Name", false, false
@@ -270,7 +282,7 @@ func (b kindAPI) create() Row {
 		Config json.RawMessage `json:"config,omitempty" doc:"Settings; those not given have their default."`
 	}
 	r := Write(spec{
-		name: "Create" + b.name, doc: "Create a " + b.k.Name() + ".", needs: access.CanEdit,
+		name: "Create" + b.name, doc: "Create a " + b.k.Name() + ".", needs: access.CanCreate, creates: b.k.Name(),
 		example: map[string]any{"name": "my-" + b.k.Name(), "config": map[string]any{}},
 	}, func(ctx context.Context, p params) (envelope, error) {
 		raw, _, err := b.a.edited(ctx, "Create", b.k, "", func() (json.RawMessage, error) { return b.k.Create(ctx, p.Name, p.Config) })
@@ -282,13 +294,23 @@ func (b kindAPI) create() Row {
 	return b.withSettings(r)
 }
 
+// copyNeeds is what one must be allowed on a resource to copy it: settings of some
+// kinds are not for everybody who may look at them.
+func copyNeeds(kind string) access.Level {
+	switch kind {
+	case "action", "alerter", "builder", "procedure", "resource_sync":
+		return access.CanEdit
+	}
+	return access.CanRead
+}
+
 func (b kindAPI) copy() Row {
 	type params struct {
 		Name string `json:"name" doc:"Name of the new one."`
 		ID   string `json:"id" doc:"Name or id of the one to copy."`
 	}
 	r := Write(spec{
-		name: "Copy" + b.name, doc: "Create a " + b.k.Name() + " with the settings of another.", needs: access.CanEdit,
+		name: "Copy" + b.name, doc: "Create a " + b.k.Name() + " with the settings of another.", needs: copyNeeds(b.k.Name()), kind: b.k.Name(), creates: b.k.Name(),
 		example: map[string]any{"name": "another", "id": "my-" + b.k.Name()},
 	}, func(ctx context.Context, p params) (envelope, error) {
 		raw, _, err := b.a.edited(ctx, "Copy", b.k, p.ID, func() (json.RawMessage, error) { return b.k.Copy(ctx, p.ID, p.Name) })

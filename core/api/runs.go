@@ -20,14 +20,14 @@ func (a *API) runRows() []Row {
 		ID string `json:"id" alias:"run" doc:"Id of the run, or its number."`
 	}
 	return []Row{
-		Read(spec{name: "GetRun", own: true, doc: "Show a run with its stages, steps and decision.", needs: access.CanRead, example: map[string]any{"id": "42"}},
-			func(ctx context.Context, p one) (*schema.Run, error) { return a.run(ctx, p.ID) }),
-		Read(spec{name: "ListRuns", own: true, doc: "List runs, newest first.", needs: access.CanRead, example: map[string]any{"kind": "stack", "limit": 20}}, a.listRuns),
-		Read(spec{name: "GetRunOutput", own: true, doc: "Read the output of a run and go on from a sequence number.", needs: access.CanRead, example: map[string]any{"id": "42", "after": 0}}, a.runOutput),
-		Execute(spec{name: "CancelRun", own: true, doc: "Ask a run and what it started to end.", needs: access.CanExec, example: map[string]any{"id": "42"}},
+		Read(spec{name: "GetRun", own: true, doc: "Show a run with its stages, steps and decision.", needs: access.CanRead, filters: true, example: map[string]any{"id": "42"}},
+			func(ctx context.Context, p one) (*schema.Run, error) { return a.readRun(ctx, p.ID) }),
+		Read(spec{name: "ListRuns", own: true, doc: "List runs, newest first.", needs: access.CanRead, filters: true, example: map[string]any{"kind": "stack", "limit": 20}}, a.listRuns),
+		Read(spec{name: "GetRunOutput", own: true, doc: "Read the output of a run and go on from a sequence number.", needs: access.CanRead, filters: true, example: map[string]any{"id": "42", "after": 0}}, a.runOutput),
+		Execute(spec{name: "CancelRun", own: true, doc: "Ask a run and what it started to end.", needs: access.CanExec, filters: true, example: map[string]any{"id": "42"}},
 			func(ctx context.Context, p one) (Update, error) { return a.cancel(ctx, p.ID) }),
-		Execute(spec{name: "ApproveRun", own: true, doc: "Let a run go on that waits for an approval.", needs: access.CanExec, example: map[string]any{"id": "42"}}, a.approve),
-		Read(spec{name: "MatchResources", own: true, doc: "List what a batch with this pattern would work on now.", needs: access.CanRead, example: map[string]any{"kind": "stack", "pattern": "web-*"}}, a.match),
+		Execute(spec{name: "ApproveRun", own: true, doc: "Let a run go on that waits for an approval.", needs: access.CanExec, filters: true, example: map[string]any{"id": "42"}}, a.approve),
+		Read(spec{name: "MatchResources", own: true, doc: "List what a batch with this pattern would work on now.", needs: access.CanRead, filters: true, example: map[string]any{"kind": "stack", "pattern": "web-*"}}, a.match),
 		Execute(spec{name: "CancelProcedure", doc: "Cancel the runs of a procedure.", needs: access.CanExec, kind: "procedure", example: map[string]any{"procedure": "my-procedure"}},
 			func(ctx context.Context, p cancelProcedure) (Update, error) {
 				return a.cancelRuns(ctx, "procedure", p.Procedure, "RunProcedure", p.UpdateID)
@@ -58,6 +58,15 @@ func (a *API) run(ctx context.Context, key string) (*schema.Run, error) {
 	return runs[0], nil
 }
 
+// readRun finds a run that the caller may read.
+func (a *API) readRun(ctx context.Context, key string) (*schema.Run, error) {
+	r, err := a.run(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return r, access.Permit(ctx, access.CanRead, r.Target)
+}
+
 type runQuery struct {
 	Kind    string            `json:"kind,omitempty" doc:"Kind of the target."`
 	Target  string            `json:"target,omitempty" doc:"Name or id of the target; needs kind."`
@@ -74,7 +83,7 @@ type runQuery struct {
 func (a *API) listRuns(ctx context.Context, p runQuery) ([]*schema.Run, error) {
 	f := schema.RunFilter{
 		Kind: p.Kind, Action: p.Action, States: p.States, Parent: p.Parent, Text: p.Text, Commit: p.Commit,
-		Pending: p.Pending, Before: p.Before, Limit: p.Limit,
+		Pending: p.Pending, Before: p.Before, Limit: p.Limit, Only: readable(ctx),
 	}
 	if p.Target != "" {
 		ids, err := a.idsOf(p.Kind, []string{p.Target})
@@ -109,7 +118,7 @@ type Chunk struct {
 }
 
 func (a *API) runOutput(ctx context.Context, p outputQuery) (outputPage, error) {
-	r, err := a.run(ctx, p.ID)
+	r, err := a.readRun(ctx, p.ID)
 	if err != nil {
 		return outputPage{}, err
 	}
@@ -182,12 +191,13 @@ type matchQuery struct {
 	Tags    []string `json:"tags,omitempty" doc:"Only those with all of these tags."`
 }
 
-func (a *API) match(_ context.Context, p matchQuery) ([]schema.Target, error) {
+func (a *API) match(ctx context.Context, p matchQuery) ([]schema.Target, error) {
 	k, err := a.deps.Kinds.Kind(p.Kind)
 	if err != nil {
 		return nil, err
 	}
 	list, err := k.Match(p.Pattern, p.Tags)
+	list = access.Readable(ctx, list, func(t schema.Target) schema.Target { return t })
 	if list == nil {
 		list = []schema.Target{}
 	}

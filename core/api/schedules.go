@@ -17,7 +17,7 @@ type Schedules interface {
 
 func (a *API) scheduleRows() []Row {
 	return []Row{
-		Read(spec{name: "ListSchedules", doc: "List schedules with their next run.", needs: access.CanRead, example: map[string]any{"sort_by": "NextRun"}}, a.listSchedules),
+		Read(spec{name: "ListSchedules", doc: "List schedules with their next run.", needs: access.CanRead, filters: true, example: map[string]any{"sort_by": "NextRun"}}, a.listSchedules),
 	}
 }
 
@@ -52,6 +52,7 @@ func (a *API) listSchedules(ctx context.Context, p schedulesParams) ([]scheduleI
 	if err != nil {
 		return nil, err
 	}
+	may := readable(ctx)
 	last := map[string]*int64{}
 	for _, kind := range []string{"procedure", "action"} {
 		infos, err := a.infos(kind)(ctx)
@@ -69,7 +70,7 @@ func (a *API) listSchedules(ctx context.Context, p schedulesParams) ([]scheduleI
 	}
 	out := []scheduleItem{}
 	for _, v := range a.schedules() {
-		if match(rawResource{Name: v.Target.Name, ID: v.Target.ID, Tags: v.Tags}, info{}) {
+		if (may == nil || may(v.Target)) && match(rawResource{Name: v.Target.Name, ID: v.Target.ID, Tags: v.Tags}, info{}) {
 			out = append(out, scheduleItem{
 				Target: schema.ResourceTarget{Type: schema.TypeOf(v.Target.Kind), ID: v.Target.ID}, Name: v.Target.Name,
 				Format: v.Format, Schedule: v.Schedule, Enabled: v.Enabled, Zone: v.Zone, LastRun: cmp.Or(last[v.Target.ID], orNone(v.Last)),

@@ -34,6 +34,7 @@ func (a *API) routes() *http.ServeMux {
 	mux.HandleFunc("GET /docs/{group}/{name}", a.docsRequest)
 	mux.HandleFunc("GET /docs/auth/{group}/{name}", a.docsRequest)
 	mux.HandleFunc("GET /stream/runs/{id}", a.streamRun)
+	mux.HandleFunc("GET /stream/audit", a.streamAudit)
 	mux.HandleFunc("GET /ws/update", a.liveUpdates)
 	mux.HandleFunc("GET /client/{name...}", a.clientFile)
 	mux.HandleFunc("POST /backup", a.takeBackup)
@@ -89,6 +90,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, found *Row, params j
 	}
 	who, err := a.caller(r, found)
 	if err != nil {
+		a.audit(access.WithCaller(r.Context(), access.Caller{Peer: a.deps.Peers.Of(r)}), found, params, &auditNote{}, err)
 		a.fail(w, r, err)
 		return
 	}
@@ -116,15 +118,19 @@ func (a *API) caller(r *http.Request, found *Row) (access.Caller, error) {
 	return c, err
 }
 
-// call runs a row's handler; a panic in it is an Internal error.
+// call runs a row's handler and records what it changed, or who was refused; a panic
+// in it is an Internal error.
 func (a *API) call(ctx context.Context, found *Row, params json.RawMessage) (v any, err error) {
+	note, given := &auditNote{}, params
+	defer func() { a.audit(ctx, found, given, note, err) }()
+	ctx = context.WithValue(ctx, auditKey{}, note)
 	defer func() {
 		if p := recover(); p != nil {
 			a.deps.Log.Error("a request panicked", "request", found.Name, "panic", p, "stack", string(debug.Stack()))
 			err = schema.Errorf(schema.Internal, "%s ran into a fault of Berth: the log says more", found.Name)
 		}
 	}()
-	if err := access.Permit(ctx, found.Needs, schema.Target{}); err != nil {
+	if params, err = a.permit(ctx, found, params); err != nil {
 		return nil, err
 	}
 	return found.handle(ctx, params)

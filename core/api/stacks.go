@@ -62,7 +62,7 @@ func (a *API) stackRows() []Row {
 			example: map[string]any{"stack": "my-stack", "services": []string{}, "terms": []string{"error"}},
 		}, a.searchStackLog),
 		Read(spec{
-			name: "ListAllStackServices", doc: "List the services of all stacks, page by page.", needs: access.CanRead, example: map[string]any{"limit": 0},
+			name: "ListAllStackServices", doc: "List the services of all stacks, page by page.", needs: access.CanRead, filters: true, example: map[string]any{"limit": 0},
 		}, a.allStackServices),
 		Read(spec{
 			name: "InspectStackContainer", doc: "Look at the container of a stack's service.", needs: access.CanRead, also: access.Inspect, kind: "stack",
@@ -190,6 +190,7 @@ func (a *API) allStackServices(ctx context.Context, p serviceQuery) ([]stackServ
 	if err != nil {
 		return nil, err
 	}
+	list = access.Readable(ctx, list, func(v schema.StackView) schema.Target { return v.Resource.Target("stack") })
 	tags, err := a.tagNames(ctx, p.Tags)
 	if err != nil {
 		return nil, err

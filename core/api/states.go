@@ -89,7 +89,7 @@ func stackBucket(state string) string {
 
 // summary counts a kind's resources by state; every name is there, also with 0.
 func (a *API) summary(name, kind string, bucket func(state string) string, names ...string) Row {
-	r := row(GroupRead, spec{name: name, doc: "Count " + kind + "s by state.", needs: access.CanRead, example: map[string]any{}},
+	r := row(GroupRead, spec{name: name, doc: "Count " + kind + "s by state.", needs: access.CanRead, filters: true, example: map[string]any{}},
 		func(ctx context.Context, _ None) (map[string]int, error) {
 			out := map[string]int{}
 			for _, n := range names {

@@ -35,12 +35,9 @@ const (
 func (a *API) streamRun(w http.ResponseWriter, r *http.Request) {
 	who, err := a.caller(r, &Row{Needs: access.CanRead})
 	ctx := access.WithCaller(r.Context(), who)
-	if err == nil {
-		err = access.Permit(ctx, access.CanRead, schema.Target{})
-	}
 	var root *schema.Run
 	if err == nil {
-		root, err = a.run(ctx, r.PathValue("id"))
+		root, err = a.readRun(ctx, r.PathValue("id"))
 	}
 	if err != nil {
 		a.fail(w, r, err)
@@ -187,7 +184,7 @@ func pump[T any](ctx context.Context, seq iter.Seq[T]) <-chan T {
 // look sends what is new of the run and of all it started, children before their
 // parent, so that the end of the root comes last.
 func (f *follower) look(ctx context.Context) (ended bool, err error) {
-	r, err := f.a.deps.Engine.Get(ctx, f.root)
+	r, err := f.a.readRun(ctx, f.root) // again: what one may can change meanwhile
 	if err != nil {
 		return false, err
 	}
@@ -202,6 +199,9 @@ func (f *follower) tree(ctx context.Context, r *schema.Run) error {
 		child, err := f.a.deps.Engine.Get(ctx, s.Child)
 		if schema.CodeOf(err) == schema.NotFound {
 			continue // scheduled, not begun
+		}
+		if err == nil && access.Permit(ctx, access.CanRead, child.Target) != nil {
+			continue // a procedure may work on what its reader may not see
 		}
 		if err == nil {
 			err = f.tree(ctx, child)

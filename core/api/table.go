@@ -32,7 +32,14 @@ type Row struct {
 	Needs   access.Level
 	Also    access.Specific // what is needed on the resource besides the level, if anything
 	Own     bool            // not one of Komodo's
-	Kind    string          // of the resource that the first parameter names, if any
+	Kind    string          // of the resource that a parameter names, if any: Needs and Also are about it
+	// Creates is the kind of which the request creates a resource, if any: whoever
+	// asks must be allowed to.
+	Creates string
+	// Filters says that what the request needs is not about one resource: its handler
+	// itself leaves out or refuses what the caller may not. Without it, and without a
+	// Kind, a request that needs Read, Execute or Write is for administrators.
+	Filters bool
 	Params  []Param
 	Result  func(s *shapes) any // JSON schema of the answer
 	Example map[string]any      // parameters
@@ -50,13 +57,15 @@ type spec struct {
 	needs   access.Level
 	also    access.Specific
 	kind    string
+	creates string
+	filters bool
 	own     bool
 	example map[string]any
 }
 
 func row[P, R any](g Group, s spec, h func(ctx context.Context, p P) (R, error)) Row {
 	return Row{
-		Group: g, Name: s.name, Aliases: s.aliases, Doc: s.doc, Needs: s.needs, Also: s.also, Kind: s.kind, Own: s.own, Example: s.example,
+		Group: g, Name: s.name, Aliases: s.aliases, Doc: s.doc, Needs: s.needs, Also: s.also, Kind: s.kind, Creates: s.creates, Filters: s.filters, Own: s.own, Example: s.example,
 		Params: paramsOf(reflect.TypeFor[P]()), Result: func(s *shapes) any { return s.of(reflect.TypeFor[R]()) },
 		handle: func(ctx context.Context, raw json.RawMessage) (any, error) {
 			p, err := decodeParams[P](raw)

@@ -197,7 +197,7 @@ func (a *API) tagRows() []Row {
 		return rows
 	}
 	return append(rows,
-		Write(spec{name: "CreateTag", doc: "Make a tag.", needs: access.AnyUser, example: map[string]any{"name": "prod", "color": "Red"}}, a.createTag),
+		Write(spec{name: "CreateTag", doc: "Make a tag.", needs: access.CanCreate, creates: "tag", example: map[string]any{"name": "prod", "color": "Red"}}, a.createTag),
 		Write(spec{name: "DeleteTag", doc: "Delete a tag, also from everything that carries it; for its owner and administrators.", needs: access.AnyUser, example: map[string]any{"id": "prod"}}, a.deleteTag),
 		Write(spec{name: "RenameTag", doc: "Give a tag another name, also where it is carried; for its owner and administrators.", needs: access.AnyUser, example: map[string]any{"id": "prod", "name": "production"}}, a.renameTag),
 		Write(spec{name: "UpdateTagColor", doc: "Change a tag's color; for its owner and administrators.", needs: access.AnyUser, example: map[string]any{"tag": "prod", "color": "Red"}}, a.colorTag),
@@ -358,23 +358,24 @@ func (a *API) metaRow() Row {
 		Description *string         `json:"description,omitempty" doc:"Free text; stays when absent."`
 		Template    *bool           `json:"template,omitempty" doc:"Only a pattern to copy from."`
 		Tags        *schema.StrList `json:"tags,omitempty" doc:"Names or ids of tags, new names too; they stay when absent."`
+		Base        *schema.Level   `json:"base_permission,omitempty" doc:"What every user may do with it; for administrators. Stays when absent."`
 	}
 	return Write(spec{
-		name: "UpdateResourceMeta", doc: "Change description, template flag and tags of a resource.", needs: access.CanEdit,
+		name: "UpdateResourceMeta", doc: "Change description, template flag and tags of a resource.", needs: access.CanEdit, filters: true,
 		example: map[string]any{"target": map[string]any{"type": "Stack", "id": "my-stack"}, "tags": []string{"prod"}},
 	}, func(ctx context.Context, p params) (None, error) {
 		k, err := a.kindOf(p.Target.Type)
 		if err != nil {
 			return None{}, err
 		}
-		t, err := k.Find(p.Target.ID)
+		t, err := a.permitted(ctx, k, p.Target.ID, access.CanEdit)
+		if err == nil && p.Base != nil {
+			err = access.Permit(ctx, access.IsAdmin, t)
+		}
 		if err != nil {
 			return None{}, err
 		}
-		if err := access.Permit(ctx, access.CanEdit, t); err != nil {
-			return None{}, err
-		}
-		m := resource.Meta{Description: p.Description, Template: p.Template}
+		m := resource.Meta{Description: p.Description, Template: p.Template, Base: p.Base}
 		if p.Tags != nil {
 			names, err := a.carried(ctx, *p.Tags)
 			if err != nil {

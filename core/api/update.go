@@ -280,7 +280,7 @@ func (a *API) updateRows() []Row {
 		Page  int             `json:"page,omitempty" doc:"Page of 100, from 0."`
 	}
 	return []Row{
-		Read(spec{name: "GetUpdate", doc: "Show an execution with what its stages wrote, or a change of what is declared.", needs: access.CanRead, example: map[string]any{"id": "66c33c7c1a2b3c4d5e6f7a8b"}},
+		Read(spec{name: "GetUpdate", doc: "Show an execution with what its stages wrote, or a change of what is declared.", needs: access.CanRead, filters: true, example: map[string]any{"id": "66c33c7c1a2b3c4d5e6f7a8b"}},
 			func(ctx context.Context, p one) (Update, error) {
 				r, err := a.deps.Engine.Get(ctx, p.ID)
 				if schema.CodeOf(err) == schema.NotFound {
@@ -290,6 +290,9 @@ func (a *API) updateRows() []Row {
 					}
 					return updateOfEdit(e), nil
 				}
+				if err == nil {
+					err = access.Permit(ctx, access.CanRead, r.Target)
+				}
 				if err != nil {
 					return Update{}, err
 				}
@@ -297,7 +300,7 @@ func (a *API) updateRows() []Row {
 				u.Logs, err = a.logsOf(ctx, r)
 				return u, err
 			}),
-		Read(spec{name: "ListUpdates", doc: "List executions and changes of what is declared, newest first, 100 a page.", needs: access.CanRead, example: map[string]any{"query": map[string]any{"operation": "RunProcedure", "success": false}}},
+		Read(spec{name: "ListUpdates", doc: "List executions and changes of what is declared, newest first, 100 a page.", needs: access.CanRead, filters: true, example: map[string]any{"query": map[string]any{"operation": "RunProcedure", "success": false}}},
 			func(ctx context.Context, p many) (updateList, error) { return a.listUpdates(ctx, p.Query, p.Page) }),
 	}
 }
@@ -310,7 +313,7 @@ func (a *API) listUpdates(ctx context.Context, query json.RawMessage, page int) 
 	if err != nil {
 		return updateList{}, err
 	}
-	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{Limit: allRuns})
+	runs, err := a.deps.Engine.List(ctx, schema.RunFilter{Limit: allRuns, Only: readable(ctx)})
 	out := updateList{Updates: []UpdateItem{}}
 	skip := min(max(page, 0), allRuns) * updatesPage
 	for item := range a.history(ctx, runs) {

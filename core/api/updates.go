@@ -66,7 +66,7 @@ func (a *API) updateCheckRows() []Row {
 			func(ctx context.Context, p checkStack) (stackCheck, error) {
 				return a.checkStack(ctx, p.Stack, p.checkOptions)
 			}),
-		Write(spec{name: "BatchCheckStackForUpdate", doc: "Look for newer images of all stacks that match a pattern.", needs: access.CanExec, example: batch},
+		Write(spec{name: "BatchCheckStackForUpdate", doc: "Look for newer images of all stacks that match a pattern.", needs: access.CanExec, filters: true, example: batch},
 			func(ctx context.Context, p checkBatch) ([]stackCheck, error) {
 				return checkEach(ctx, a, "stack", p, a.checkStack)
 			}),
@@ -74,7 +74,7 @@ func (a *API) updateCheckRows() []Row {
 			func(ctx context.Context, p checkDeployment) (deploymentCheck, error) {
 				return a.checkDeployment(ctx, p.Deployment, p.checkOptions)
 			}),
-		Write(spec{name: "BatchCheckDeploymentForUpdate", doc: "Look for newer images of all deployments that match a pattern.", needs: access.CanExec, example: batch},
+		Write(spec{name: "BatchCheckDeploymentForUpdate", doc: "Look for newer images of all deployments that match a pattern.", needs: access.CanExec, filters: true, example: batch},
 			func(ctx context.Context, p checkBatch) ([]deploymentCheck, error) {
 				return checkEach(ctx, a, "deployment", p, a.checkDeployment)
 			}),
@@ -89,7 +89,7 @@ func checkEach[T any](ctx context.Context, a *API, kind string, p checkBatch, ch
 	}
 	targets, err := k.Match(p.Pattern, p.Tags)
 	out := []T{}
-	for _, t := range targets {
+	for _, t := range executable(ctx, targets) {
 		one, err := check(ctx, t.ID, p.checkOptions)
 		if err != nil {
 			return nil, err

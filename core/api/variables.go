@@ -47,6 +47,10 @@ func (a *API) variableRows() []Row {
 		Write(spec{name: "UpdateVariableValue", doc: "Change a variable's value.", needs: access.IsAdmin, example: example("value", "example.org")}, v.setValue),
 		Write(spec{name: "UpdateVariableDescription", doc: "Change a variable's description.", needs: access.IsAdmin, example: example("description", "Our domain.")}, v.setDescription),
 		Write(spec{name: "UpdateVariableIsSecret", doc: "Make a variable a secret, or not.", needs: access.IsAdmin, example: example("is_secret", true)}, v.setSecret),
+		Write(spec{
+			name: "SaveVariable", own: true, doc: "Change settings of a variable, which is created if there is none.", needs: access.IsAdmin,
+			example: example("config", map[string]any{"value": "example.com"}),
+		}, v.save),
 		Write(spec{name: "DeleteVariable", doc: "Delete a variable.", needs: access.IsAdmin, example: example()}, v.remove),
 	}
 }
@@ -138,6 +142,23 @@ type variableSecret struct {
 
 func (v variables) setSecret(ctx context.Context, p variableSecret) (variable, error) {
 	return v.set(ctx, p.Name, config("is_secret", p.IsSecret))
+}
+
+type variableConfig struct {
+	Name   string          `json:"name" doc:"Name of the variable."`
+	Config json.RawMessage `json:"config" doc:"Settings to change, {value, is_secret}; the others stay."`
+}
+
+func (v variables) save(ctx context.Context, p variableConfig) (variable, error) {
+	out, err := v.set(ctx, p.Name, p.Config)
+	if schema.CodeOf(err) != schema.NotFound {
+		return out, err
+	}
+	raw, _, err := v.a.edited(ctx, "Create", v.k, "", func() (json.RawMessage, error) { return v.k.Create(ctx, p.Name, p.Config) })
+	if err != nil {
+		return variable{}, err
+	}
+	return variableOf(raw)
 }
 
 func (v variables) remove(ctx context.Context, p variableName) (variable, error) {

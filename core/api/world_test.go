@@ -100,6 +100,8 @@ type world struct {
 	bus         *bustest.Bus
 	api         *api.API
 	engine      *run.Engine
+	gate        *access.Gate
+	kinds       *resource.Registry
 	server      *httptest.Server
 	key, secret string
 	release     chan struct{} // lets RunProcedure's runs end
@@ -134,7 +136,7 @@ func (w *world) actions() []run.Action {
 	return []run.Action{
 		talkAction(),
 		{Name: "DeployStack", Kind: "stack", Param: "stack", Doc: "Deploy a stack.", Params: stack{}, Body: quick},
-		{Name: "BatchDeployStack", Doc: "Deploy stacks.", Params: batch{}, Body: quick},
+		{Name: "BatchDeployStack", Open: true, Doc: "Deploy stacks.", Params: batch{}, Body: quick},
 		{Name: "PullRepo", Kind: "repo", Param: "repo", Doc: "Pull a repo.", Params: struct {
 			Repo string `json:"repo"`
 		}{}, Body: fail},
@@ -143,7 +145,7 @@ func (w *world) actions() []run.Action {
 		}{}, Body: slow},
 		{Name: "BatchRunProcedure", Doc: "Run procedures.", Params: batch{}, Body: quick},
 		{Name: "CancelProcedure", Kind: "procedure", Param: "procedure", Doc: "Cancel.", Body: quick},
-		{Name: "Sleep", Doc: "Wait.", Params: struct {
+		{Name: "Sleep", Open: true, Doc: "Wait.", Params: struct {
 			Duration int64 `json:"duration_ms"`
 		}{}, Body: quick},
 	}
@@ -175,13 +177,18 @@ func newWorld(t *testing.T) *world {
 		stacks:     resource.Register(g, "stack", schema.DefaultStack, resource.Named(schema.StackName)),
 		procedures: resource.Register(g, "procedure", schema.DefaultProcedure),
 	}
+	resource.Register(g, "user_group", schema.DefaultUserGroup, resource.Flat())
+	w.kinds = g
 	w.startEngine(b, g)
 	gate, err := access.NewGate(t.Context(), access.Config{
 		Users: open[access.User](t, b, bus.BucketUsers), Sessions: open[access.Session](t, b, bus.BucketSessions),
 		Keys: open[access.Key](t, b, bus.BucketKeys), Settings: open[access.Setting](t, b, bus.BucketSettings),
+		Grants: open[access.Grant](t, b, bus.BucketGrants), Things: g,
 		Sealer: sealer, Failures: access.NewFailures(time.Now), Now: time.Now, Log: bustest.Log(t),
 	})
 	must(t, err)
+	w.gate = gate
+	g.Guard(gate)
 	u, err := gate.CreateAdmin(t.Context(), "ada", "correct horse")
 	must(t, err)
 	w.key, w.secret, err = gate.NewKey(t.Context(), u.ID, "test", 0)
@@ -226,6 +233,9 @@ func (w *world) startEngine(b *bustest.Bus, g *resource.Registry) {
 			return t, server, err
 		},
 		Online: func(string) (bool, time.Time) { return true, time.Time{} },
+		Permit: func(s schema.Starter, needs access.Level, t schema.Target) error {
+			return w.gate.PermitStarter(s, needs, t)
+		},
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)

@@ -28,6 +28,7 @@ func table() []item {
 	bucket := func(name string, what treatment, why string) item { return item{"KV_" + name, what, why} }
 	return []item{
 		{bus.StreamRuns, grows, "the truth about runs"},
+		{bus.StreamAudit, grows, "who did what"},
 		{bus.StreamResults, grows, "answers that core may not have taken yet"},
 		{bus.StreamCommands, held, "commands that wait for their agent"},
 		{bus.StreamDeliveries, held, "webhook deliveries and their verdicts"},
@@ -46,6 +47,7 @@ func table() []item {
 		bucket(bus.BucketEdits, held, "who changed what"),
 		bucket(bus.BucketUsers, held, "who may sign in"),
 		bucket(bus.BucketKeys, held, "API keys"),
+		bucket(bus.BucketGrants, held, "what users may do"),
 		bucket(bus.BucketSettings, held, "core's own values"),
 		bucket(bus.BucketRunState, held, "runs as they stand"),
 		bucket(bus.BucketActive, held, "runs without an end"),

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"berth/core/access"
 	"berth/core/run"
 	"berth/schema"
 )
@@ -63,13 +64,9 @@ func (d *Deps) SendAlert(ctx context.Context, r *run.Run) (run.Outcome, error) {
 	if strings.TrimSpace(p.Message) == "" {
 		return run.Outcome{}, schema.Errorf(schema.Invalid, "message: is empty")
 	}
-	var only []string
-	for _, key := range p.Alerters {
-		alerter, err := d.Resources.Alerter(ctx, key)
-		if err != nil {
-			return run.Outcome{}, err
-		}
-		only = append(only, alerter.ID)
+	only, err := d.alertersOf(ctx, r, p.Alerters)
+	if err != nil {
+		return run.Outcome{}, err
 	}
 	fields, err := json.Marshal(map[string]string{"message": p.Message, "details": p.Details})
 	if err != nil {
@@ -80,6 +77,41 @@ func (d *Deps) SendAlert(ctx context.Context, r *run.Run) (run.Outcome, error) {
 		text += "\n" + p.Details
 	}
 	return d.sendAlert(ctx, r, schema.Alert{Type: schema.AlertCustom, Level: p.Level, Message: text, Data: fields, Only: only})
+}
+
+// alertersOf returns the ids of the alerters that are named; without names none,
+// which is all, or those that the run's starter may use.
+func (d *Deps) alertersOf(ctx context.Context, r *run.Run, keys []string) ([]string, error) {
+	var only []string
+	for _, key := range keys {
+		alerter, err := d.Resources.Alerter(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if !r.May(access.CanExec, alerter.Target("alerter")) {
+			return nil, schema.Errorf(schema.Denied, "who started this may not use alerter %q: it needs Execute", alerter.Name)
+		}
+		only = append(only, alerter.ID)
+	}
+	if len(keys) > 0 {
+		return only, nil
+	}
+	all, err := d.Resources.AllAlerters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, alerter := range all {
+		if r.May(access.CanExec, alerter.Target("alerter")) {
+			only = append(only, alerter.ID)
+		}
+	}
+	switch {
+	case len(only) == len(all):
+		return nil, nil
+	case len(only) == 0:
+		return nil, schema.Errorf(schema.Denied, "who started this may use no alerter: it needs Execute on one")
+	}
+	return only, nil
 }
 
 // sendAlert raises an alert once, however often the run is taken up, and waits for

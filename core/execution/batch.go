@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"berth/core/access"
 	"berth/core/run"
 	"berth/schema"
 )
@@ -40,6 +41,7 @@ func (d *Deps) Batch(kind, param, action string) run.Body {
 			if err != nil {
 				return nil, err
 			}
+			list = slices.DeleteFunc(list, func(t schema.Target) bool { return !r.May(access.CanExec, t) })
 			return d.lastOnes(ctx, list)
 		})
 		if err != nil {

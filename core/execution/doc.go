@@ -28,6 +28,7 @@ type Resources interface {
 	Procedure(ctx context.Context, id string) (schema.Resource[schema.ProcedureConfig], error)
 	AllProcedures(ctx context.Context) ([]schema.Resource[schema.ProcedureConfig], error)
 	Alerter(ctx context.Context, id string) (schema.Resource[schema.AlerterConfig], error)
+	AllAlerters(ctx context.Context) ([]schema.Resource[schema.AlerterConfig], error)
 }
 
 // Repos finds repositories and keeps what is known of their clones.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"berth/core/access"
 	"berth/schema"
 )
 
@@ -37,6 +38,7 @@ type Any interface {
 	Copy(ctx context.Context, key, to string) (json.RawMessage, error)
 
 	lookup(key string) (schema.Target, bool)
+	thing(id string) (access.Thing, bool)
 	held() []stored
 	flatKind() bool
 	canonical(name string) string
@@ -48,9 +50,10 @@ type Any interface {
 
 // Meta changes what is not a setting; nil leaves it.
 type Meta struct {
-	Description *string   `json:"description"`
-	Template    *bool     `json:"template"`
-	Tags        *[]string `json:"tags"`
+	Description *string       `json:"description"`
+	Template    *bool         `json:"template"`
+	Tags        *[]string     `json:"tags"`
+	Base        *schema.Level `json:"base_permission"` // what every user may do with it
 }
 
 // List returns every resource, sorted by name.
@@ -86,7 +89,25 @@ func (k *Kind[C]) Create(ctx context.Context, name string, config []byte) (json.
 	if err := k.vetted(ctx, "", build); err != nil {
 		return nil, err
 	}
-	return k.change(ctx, build)
+	return k.create(ctx, build)
+}
+
+// create saves a new resource that somebody makes, who gets his rights on it first:
+// nobody is ever without them.
+func (k *Kind[C]) create(ctx context.Context, build func() (schema.Resource[C], error)) (json.RawMessage, error) {
+	return k.change(ctx, func() (schema.Resource[C], error) {
+		r, err := build()
+		if err == nil {
+			err = k.referring(ctx, nil, &r.Config)
+		}
+		if err == nil {
+			err = k.admit(&r)
+		}
+		if err == nil && k.reg.guard != nil {
+			err = k.reg.guard.Created(ctx, r.Target(k.name))
+		}
+		return r, err
+	})
 }
 
 // started adds to the settings of a new resource what it starts with.
@@ -110,7 +131,16 @@ func (k *Kind[C]) started(config []byte) []byte {
 
 // Update sets the settings that patch names.
 func (k *Kind[C]) Update(ctx context.Context, key string, patch []byte) (json.RawMessage, error) {
-	merge := func(r *schema.Resource[C]) error { return k.merge(r, patch) }
+	merge := func(r *schema.Resource[C]) error {
+		was, err := clone(r.Config)
+		if err != nil {
+			return err
+		}
+		if err := k.merge(r, patch); err != nil {
+			return err
+		}
+		return k.referring(ctx, &was, &r.Config)
+	}
 	if err := k.vetted(ctx, key, k.edited(ctx, key, merge)); err != nil {
 		return nil, err
 	}
@@ -129,6 +159,12 @@ func (k *Kind[C]) Describe(ctx context.Context, key string, m Meta) (json.RawMes
 		if m.Tags != nil {
 			r.Tags = slices.Clone(*m.Tags)
 		}
+		if m.Base != nil {
+			r.Base = *m.Base
+			if r.Base.Level == "None" && len(r.Base.Specific) == 0 {
+				r.Base = schema.Level{} // the default is not stored
+			}
+		}
 		return nil
 	})
 }
@@ -143,9 +179,9 @@ func (k *Kind[C]) Rename(ctx context.Context, key, to string) (json.RawMessage, 
 
 // Copy makes a new resource with the settings of another.
 func (k *Kind[C]) Copy(ctx context.Context, key, to string) (json.RawMessage, error) {
-	return k.change(ctx, func() (schema.Resource[C], error) {
+	return k.create(ctx, func() (schema.Resource[C], error) {
 		r, err := k.Get(ctx, key)
-		r.ID, r.Rev, r.Name, r.Template = schema.NewID(), 0, to, false
+		r.ID, r.Rev, r.Name, r.Template, r.Base = schema.NewID(), 0, to, false, schema.Level{}
 		return r, err
 	})
 }
@@ -168,6 +204,9 @@ func (k *Kind[C]) drop(ctx context.Context, r schema.Resource[C]) error {
 		return schema.Errorf(schema.Conflict, "%s %q is used by %s: change or delete that first", k.name, r.Name, strings.Join(users, ", "))
 	}
 	err := k.shelf.remove(ctx, r)
+	if err == nil && k.reg.guard != nil {
+		err = k.reg.guard.Deleted(ctx, r.Target(k.name))
+	}
 	return schema.Wrap(schema.CodeOf(err), err, "delete %s %q", k.name, r.Name)
 }
 

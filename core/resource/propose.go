@@ -80,8 +80,8 @@ func (x *proposed[C]) meet(r schema.Resource[C]) error {
 	}
 	x.have = &have
 	x.d.stored, x.d.hadTags = true, have.Tags
-	x.want.ID, x.want.Rev, x.want.Created = have.ID, have.Rev, have.Created
-	if x.kind.flat { // what such a file cannot say stays
+	x.want.ID, x.want.Rev, x.want.Created, x.want.Base = have.ID, have.Rev, have.Created, have.Base // files do not say the last
+	if x.kind.flat {                                                                                // what such a file cannot say stays
 		x.want.Template, x.want.Tags = have.Template, have.Tags
 	}
 	if b, ok := any(&x.want.Config).(*schema.BuildConfig); ok && b.Version.IsZero() { // none declared does not reset it

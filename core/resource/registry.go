@@ -23,6 +23,7 @@ type Registry struct {
 	o     Options
 	kinds []Any
 	mu    sync.Mutex // held by every write, so that names stay unique
+	guard Guard      // nil for none
 }
 
 // Options of a Registry; all are needed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"berth/core/access"
 	"berth/schema"
 )
 
@@ -25,6 +26,15 @@ type Action struct {
 	// Params is a zero value of the parameters' type, for documentation and decoding.
 	Params any
 	Body   Body
+	// Needs is what whoever starts it must be allowed on the target; Execute when
+	// empty.
+	Needs access.Level
+	// Open says that it has no target of its own: everybody may start it, and its body
+	// looks at each thing it works on, by Run.May or by starting a child for it.
+	Open bool
+	// Trusted says that what it starts is carried out by core itself: its resource says
+	// what that is, and whoever may edit that may have it done.
+	Trusted bool
 	// Admin says that only administrators may ask for it: it is about core as a whole.
 	Admin bool
 	// Queue names the queue a run joins; runs in one queue go one after another.
@@ -50,10 +60,12 @@ type StartReq struct {
 	Server schema.Target
 	Params json.RawMessage
 	Actor  schema.Actor
-	Cause  schema.Cause
-	Parent string
-	Root   string
-	Stage  string
+	// Starter is with whose rights it is carried out; of a child that is its parent's.
+	Starter schema.Starter
+	Cause   schema.Cause
+	Parent  string
+	Root    string
+	Stage   string
 	// After are runs that are to end before this one begins, however they end.
 	After []string
 }

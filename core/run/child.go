@@ -62,7 +62,10 @@ func (r *Run) Child(ctx context.Context, step string, req StartReq) (*schema.Run
 		}
 		return nil, s.Problem.Err()
 	}
-	req.ID, req.Parent, req.Root, req.Target = s.Child, rec.ID, rec.Root, s.Target
+	req.ID, req.Parent, req.Root, req.Target, req.Starter = s.Child, rec.ID, rec.Root, s.Target, rec.Starter
+	if r.action.Trusted {
+		req.Starter = schema.Starter{}
+	}
 	_, err := r.e.Start(ctx, req)
 	if r.stopping() {
 		return nil, errStopping

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"berth/core/access"
 	"berth/core/store"
 	"berth/schema"
 )
@@ -63,6 +64,9 @@ type Config struct {
 	// Resolve finds the resource that a request's parameter names, by name or id,
 	// and the server it is on (zero for none).
 	Resolve func(ctx context.Context, kind, nameOrID string) (target, server schema.Target, err error)
+	// Permit returns nil when whoever starts a run may do what needs the level on the
+	// target, Denied if not. Nil permits everything.
+	Permit func(s schema.Starter, needs access.Level, target schema.Target) error
 	// Online reports whether a server's agent is connected, and since when it has
 	// been so or not: the zero time for one that no agent has ever joined.
 	Online func(server string) (online bool, since time.Time)
@@ -200,8 +204,8 @@ func (e *Engine) waitReady(ctx context.Context) error {
 
 // Start records a run and begins it. When it returns, the run is on disk: nothing
 // accepted is lost. A run that exists under req.ID is returned as it is. Errors:
-// NotFound for an unknown action or target; Unavailable while core stops or when
-// the log does not take it.
+// NotFound for an unknown action or target; Denied when the starter may not;
+// Unavailable while core stops or when the log does not take it.
 func (e *Engine) Start(ctx context.Context, req StartReq) (*schema.Run, error) {
 	if err := e.waitReady(ctx); err != nil {
 		return nil, err
@@ -214,6 +218,9 @@ func (e *Engine) Start(ctx context.Context, req StartReq) (*schema.Run, error) {
 		return nil, schema.Errorf(schema.NotFound, "unknown execution %q", req.Action)
 	}
 	if err := e.resolve(ctx, a, &req); err != nil {
+		return nil, err
+	}
+	if err := e.permit(a, req); err != nil {
 		return nil, err
 	}
 	if req.ID == "" {
@@ -234,6 +241,28 @@ func (e *Engine) Start(ctx context.Context, req StartReq) (*schema.Run, error) {
 	close(en.onDisk)
 	e.launch(r)
 	return r.Record(), nil
+}
+
+// permit checks that the starter may do the action on its target.
+func (e *Engine) permit(a Action, req StartReq) error {
+	needs := a.Needs
+	switch {
+	case e.cfg.Permit == nil:
+		return nil
+	case a.Admin:
+		needs = access.IsAdmin
+	case a.Open:
+		needs = access.AnyUser
+	case needs == "":
+		needs = access.CanExec
+	}
+	return e.cfg.Permit(req.Starter, needs, req.Target)
+}
+
+// May reports whether whoever started the run may do what needs the level on a
+// target.
+func (r *Run) May(needs access.Level, target schema.Target) bool {
+	return r.e.cfg.Permit == nil || r.e.cfg.Permit(r.Record().Starter, needs, target) == nil
 }
 
 // resolve fills in the target that the parameters name.

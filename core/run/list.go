@@ -95,7 +95,8 @@ func (e *Engine) Children(ctx context.Context, id string) ([]*schema.Run, error)
 
 func matches(r *schema.Run, f schema.RunFilter) bool {
 	switch {
-	case f.Kind != "" && r.Target.Kind != f.Kind,
+	case f.Only != nil && !f.Only(r.Target),
+		f.Kind != "" && r.Target.Kind != f.Kind,
 		f.Target != "" && r.Target.ID != f.Target,
 		f.Server != "" && r.Server.ID != f.Server,
 		f.Action != "" && r.Action != f.Action,

@@ -119,7 +119,7 @@ func (e *Engine) admit(req StartReq) (*entry, bool) {
 	}
 	r := e.newRun(&schema.Run{
 		ID: req.ID, Number: e.number, Action: req.Action, Target: req.Target, Server: req.Server, Params: req.Params,
-		Parent: req.Parent, Root: root, Stage: req.Stage, After: req.After, Actor: req.Actor, Cause: req.Cause,
+		Parent: req.Parent, Root: root, Stage: req.Stage, After: req.After, Actor: req.Actor, Starter: req.Starter, Cause: req.Cause,
 		State: schema.StateQueued, Queued: time.Now().UnixMilli(),
 	})
 	e.table.add(r.entry)

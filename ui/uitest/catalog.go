@@ -128,7 +128,7 @@ func (w *World) SyncState(key string) (schema.SyncState, error) {
 }
 
 // Schedules implements ui.Standing.
-func (w *World) Schedules() []schema.ScheduleView {
+func (w *World) Schedules(context.Context) []schema.ScheduleView {
 	list, _ := read(w, &w.Times) // never fails
 	return list
 }
@@ -154,7 +154,7 @@ func (w *World) Match(_ context.Context, kind, pattern string, _ []string) ([]sc
 type alerts struct{ w *World }
 
 // All implements ui.Alerts.
-func (a alerts) All() []schema.Alert {
+func (a alerts) All(context.Context) []schema.Alert {
 	list, _ := read(a.w, &a.w.AlertList) // never fails
 	return list
 }

@@ -1,0 +1,353 @@
+package core
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// whatNeeds is what the requests of Komodo's clients need, as its reference has it.
+func whatNeeds(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile("api/testdata/needs.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out map[string]string
+	if err := json.Unmarshal(text, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// somebody is a user of the walk with what he may do with every resource.
+type somebody struct {
+	name  string
+	level string
+	rank  int
+	all   bool // has every specific permission too
+	door  *door
+}
+
+// kindsOfRights are the types on which there are permissions.
+func kindsOfRights() []string {
+	return []string{"Swarm", "Server", "Stack", "Deployment", "Build", "Repo", "Procedure", "Action", "Builder", "Alerter", "ResourceSync"}
+}
+
+// people makes a user of every level, by name: with and without specifics.
+func people(d *door) []*somebody {
+	d.t.Helper()
+	list := []*somebody{
+		{name: "nobody", level: "None"}, {name: "reader", level: "Read", rank: 1}, {name: "runner", level: "Execute", rank: 2},
+		{name: "writer", level: "Write", rank: 3}, {name: "looker", level: "Read", rank: 1, all: true},
+	}
+	for _, p := range list {
+		var made struct {
+			ID struct {
+				OID string `json:"$oid"`
+			} `json:"_id"`
+		}
+		d.call("/write/CreateServiceUser", map[string]any{"username": p.name, "description": ""}, &made)
+		specific := []string{}
+		if p.all {
+			specific = []string{"Terminal", "Attach", "Inspect", "Logs", "Processes"}
+		}
+		for _, kind := range kindsOfRights() {
+			d.call("/write/UpdatePermissionOnResourceType", map[string]any{
+				"user_target": map[string]string{"type": "User", "id": p.name}, "resource_type": kind,
+				"permission": map[string]any{"level": p.level, "specific": specific},
+			}, &struct{}{})
+		}
+		var key struct{ Key, Secret string }
+		d.call("/write/CreateApiKeyForServiceUser", map[string]any{"user_id": made.ID.OID, "name": "walk"}, &key)
+		p.door = &door{t: d.t, url: d.url, key: key.Key, secret: key.Secret}
+	}
+	return list
+}
+
+// allowed says whether somebody may make a request by what the reference says.
+func (p *somebody) allowed(needs string, aboutOne bool) (may, known bool) {
+	base, also, _ := strings.Cut(needs, "+")
+	also, creates, _ := strings.Cut(also, "; ")
+	if strings.Contains(needs, "; create right") {
+		base, creates = strings.TrimSuffix(base, "; create right"), "create right"
+	}
+	_ = creates
+	rank := map[string]int{"Read": 1, "Execute": 2, "Write": 3}[base]
+	switch {
+	case needs == "admin" || needs == "super admin":
+		return false, true
+	case rank == 0 || strings.HasPrefix(needs, "any user"):
+		return true, false // by its own rules: see what they say below
+	case !aboutOne:
+		return true, also == "" // lists leave out what one may not see
+	}
+	return p.rank >= rank && (also == "" || p.all), true
+}
+
+// TestEveryRequestIsRefusedToWhomItIsNotFor walks the whole table as users of every
+// level and compares with the reference. A refusal is 403 and changes nothing.
+func TestEveryRequestIsRefusedToWhomItIsNotFor(t *testing.T) {
+	d := openDoor(t, config(t, t.TempDir()))
+	needs, users := whatNeeds(t), people(d)
+	var rows []listed
+	d.call("/read/ListRequests", map[string]any{}, &rows)
+	made := map[string]string{}
+	for _, kind := range kindsOfRights() {
+		var r struct{ Name string }
+		params := map[string]any{"name": "walk-" + strings.ToLower(kind)}
+		if kind == "Builder" {
+			params["config"] = map[string]any{"type": "Url", "params": map[string]any{"address": "https://builder"}}
+		}
+		d.call("/write/Create"+kind, params, &r)
+		made[kind] = r.Name
+	}
+	before := everything(d)
+	seen := 0
+	for _, row := range rows {
+		want, ok := needs[row.Name]
+		if !ok || row.Group != "read" && row.Group != "write" && row.Group != "execute" {
+			continue
+		}
+		seen++
+		params := map[string]any{}
+		for name, v := range row.Example {
+			params[name] = v
+		}
+		kind := pascal(row.Kind)
+		for _, p := range row.Params { // the resource is one that there is
+			if kind != "" && (p.Name == row.Kind || p.Name == "sync" || p.Name == "id" && params[row.Kind] == nil) {
+				params[p.Name] = made[kind]
+			}
+		}
+		body, err := json.Marshal(params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range users {
+			may, known := p.allowed(want, row.Kind != "")
+			if !known || may {
+				continue // what is allowed is tried one by one elsewhere: it would change what the others find
+			}
+			status, text := p.door.post("/"+row.Group+"/"+row.Name, body)
+			if status != http.StatusForbidden {
+				t.Errorf("%s, which needs %s, by %s: %d %.200s", row.Name, want, p.name, status, text)
+			}
+		}
+	}
+	if seen < 250 {
+		t.Errorf("only %d requests of the reference have a row", seen)
+	}
+	if after := everything(d); after != before {
+		t.Errorf("something changed, from %d to %d characters", len(before), len(after))
+	}
+	// Reading changes nothing: who may read reads.
+	for _, row := range rows {
+		want := needs[row.Name]
+		kind := pascal(row.Kind)
+		if row.Group != "read" || want != "Read" || kind == "" || made[kind] == "" {
+			continue
+		}
+		params := map[string]any{}
+		for name, v := range row.Example {
+			params[name] = v
+		}
+		name := row.Kind
+		if name == "resource_sync" {
+			name = "sync"
+		}
+		params[name] = made[kind]
+		body, err := json.Marshal(params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range users {
+			if p.rank == 0 {
+				continue
+			}
+			if status, text := p.door.post("/read/"+row.Name, body); status == http.StatusForbidden || status == http.StatusUnauthorized {
+				t.Errorf("%s by %s: %d %.200s", row.Name, p.name, status, text)
+			}
+		}
+	}
+}
+
+// pascal is a kind as types are written.
+func pascal(kind string) string {
+	out := ""
+	for part := range strings.SplitSeq(kind, "_") {
+		if part != "" {
+			out += strings.ToUpper(part[:1]) + part[1:]
+		}
+	}
+	return out
+}
+
+// everything is all that is declared, as text.
+func everything(d *door) string {
+	d.t.Helper()
+	var toml struct{ TOML string }
+	d.call("/read/ExportAllResourcesToToml", map[string]any{"include_variables": true, "include_user_groups": true}, &toml)
+	var users, runs json.RawMessage
+	d.call("/read/ListUsers", map[string]any{}, &users)
+	d.call("/read/ListRuns", map[string]any{}, &runs)
+	return toml.TOML + string(users) + string(runs)
+}
+
+// TestListsShowWhatOneMayRead looks at lists as one who may read one stack of two.
+func TestListsShowWhatOneMayRead(t *testing.T) {
+	d := openDoor(t, config(t, t.TempDir()))
+	for _, name := range []string{"seen", "hidden"} {
+		d.call("/write/CreateStack", map[string]any{"name": name, "config": map[string]any{"file_contents": "services: {}"}}, &struct{}{})
+	}
+	users := people(d)
+	nobody := users[slices.IndexFunc(users, func(p *somebody) bool { return p.name == "nobody" })]
+	grant := func(level string) {
+		d.call("/write/UpdatePermissionOnTarget", map[string]any{
+			"user_target": map[string]string{"type": "User", "id": "nobody"}, "resource_target": map[string]string{"type": "Stack", "id": "seen"},
+			"permission": level,
+		}, &struct{}{})
+	}
+	names := func() string {
+		var list []struct{ Name string }
+		nobody.door.call("/read/ListStacks", map[string]any{}, &list)
+		return fmt.Sprint(list)
+	}
+	if got := names(); got != "[]" {
+		t.Errorf("without a permission: %s", got)
+	}
+	grant("Read")
+	if got := names(); got != "[{seen}]" {
+		t.Errorf("with Read on one: %s", got)
+	}
+	var sum struct{ Total int }
+	nobody.door.call("/read/GetStacksSummary", map[string]any{}, &sum)
+	if sum.Total != 1 {
+		t.Errorf("the summary counts %d", sum.Total)
+	}
+	for path, body := range map[string]string{
+		"/read/GetStack": `{"stack":"hidden"}`, "/execute/DeployStack": `{"stack":"seen"}`, "/read/GetStackLog": `{"stack":"seen","services":[]}`,
+		"/write/UpdateStack": `{"id":"seen","config":{}}`, "/read/GetStack?": `{"stack":"seen","id":"hidden","STACK":"hidden"}`,
+	} {
+		status, text := nobody.door.post(path, []byte(body))
+		if path == "/read/GetStack?" { // what was checked is what is shown
+			if status != http.StatusOK || !strings.Contains(string(text), `"name":"seen"`) {
+				t.Errorf("two names: %d %.200s", status, text)
+			}
+			continue
+		}
+		if status != http.StatusForbidden {
+			t.Errorf("%s %s: %d %.200s", path, body, status, text)
+		}
+	}
+	grant("Execute")
+	if status, text := nobody.door.post("/execute/DeployStack", []byte(`{"stack":"seen"}`)); status != http.StatusOK {
+		t.Errorf("with Execute: %d %s", status, text)
+	}
+	var batch []struct{ Status string }
+	nobody.door.call("/execute/BatchDeployStack", map[string]any{"pattern": "*"}, &batch)
+	if len(batch) != 1 {
+		t.Errorf("a batch works on %d", len(batch))
+	}
+	d.call("/write/UpdateUserBasePermissions", map[string]any{"user_id": "nobody", "enabled": false}, &struct{}{})
+	if status, _ := nobody.door.post("/read/ListStacks", []byte(`{}`)); status != http.StatusUnauthorized && status != http.StatusForbidden {
+		t.Errorf("disabled: %d", status)
+	}
+}
+
+// TestAuditSaysWhoDidWhatAndNoSecret changes and is refused, and reads the record.
+func TestAuditSaysWhoDidWhatAndNoSecret(t *testing.T) {
+	d := openDoor(t, config(t, t.TempDir()))
+	users := people(d)
+	nobody := users[0]
+	d.call("/write/CreateStack", map[string]any{"name": "web", "config": map[string]any{"webhook_secret": "hush-hush-1", "environment": "A=1"}}, &struct{}{})
+	d.call("/write/UpdateStack", map[string]any{"id": "web", "config": map[string]any{"webhook_secret": "hush-hush-2", "environment": "A=2"}}, &struct{}{})
+	d.call("/write/CreateVariable", map[string]any{"name": "TOKEN", "value": "hush-hush-3", "is_secret": true}, &struct{}{})
+	d.call("/write/CreateLocalUser", map[string]any{"username": "kim", "password": "hush-hush-hush"}, &struct{}{})
+	for range 3 {
+		if status, _ := nobody.door.post("/write/DeleteStack", []byte(`{"id":"web"}`)); status != http.StatusForbidden {
+			t.Errorf("a delete by nobody: %d", status)
+		}
+	}
+	var page struct {
+		Records []struct {
+			Actor         struct{ Name string }
+			From, Request string
+			Code          string
+			Target        struct{ Name string }
+			Before, After string
+		}
+	}
+	d.call("/read/ListAudit", map[string]any{"request": "UpdateStack"}, &page)
+	if r := page.Records; len(r) != 1 || r[0].Target.Name != "web" || r[0].From == "" || !strings.HasPrefix(r[0].Actor.Name, "mira") ||
+		!strings.Contains(r[0].Before, "A=1") || !strings.Contains(r[0].After, "A=2") {
+		t.Errorf("the change: %+v", r)
+	}
+	d.call("/read/ListAudit", map[string]any{"refused": true}, &page)
+	if r := page.Records; len(r) != 1 || r[0].Code != "denied" || r[0].Request != "DeleteStack" || !strings.HasPrefix(r[0].Actor.Name, "nobody") {
+		t.Errorf("the refusal, once: %+v", r)
+	}
+	var all json.RawMessage
+	d.call("/read/ListAudit", map[string]any{"limit": 1000}, &all)
+	if strings.Contains(string(all), "hush") || !strings.Contains(string(all), "CreateLocalUser") {
+		t.Errorf("a secret, or something is missing: %s", all)
+	}
+	if status, _ := nobody.door.post("/read/ListAudit", []byte(`{}`)); status != http.StatusForbidden {
+		t.Errorf("the record by nobody: %d", status)
+	}
+}
+
+// TestGroupsAndCreators asks what a group's patterns and tags give, and what the
+// creator of something may.
+func TestGroupsAndCreators(t *testing.T) {
+	d := openDoor(t, config(t, t.TempDir()))
+	d.call("/write/CreateStack", map[string]any{"name": "web-1"}, &struct{}{})
+	d.call("/write/UpdateResourceMeta", map[string]any{"target": map[string]string{"type": "Stack", "id": "web-1"}, "tags": []string{"prod"}}, &struct{}{})
+	users := people(d)
+	nobody := users[slices.IndexFunc(users, func(p *somebody) bool { return p.name == "nobody" })]
+	may := func(who *somebody, name string) string {
+		status, text := who.door.post("/read/GetPermission", []byte(`{"target":{"type":"Stack","id":"`+name+`"}}`))
+		if status != http.StatusOK {
+			t.Fatalf("%d %s", status, text)
+		}
+		return string(text)
+	}
+	d.call("/write/CreateUserGroup", map[string]any{"name": "ops"}, &struct{}{})
+	d.call("/write/AddUserToUserGroup", map[string]any{"user_group": "ops", "user": "nobody"}, &struct{}{})
+	for _, c := range []struct{ id, level, want string }{
+		{"web-*", "Execute", `"Execute"`}, {"db-*", "Execute", `"None"`}, {"tag:prod", "Write", `"Write"`}, {"tag:test", "Write", `"None"`}, {`\^web-[0-9]{1,2}$\`, "Read", `"Read"`},
+	} {
+		d.call("/write/UpdateUserGroup", map[string]any{"id": "ops", "config": map[string]any{"permissions": []any{
+			map[string]any{"target": map[string]string{"type": "Stack", "id": c.id}, "level": c.level},
+		}}}, &struct{}{})
+		if got := may(nobody, "web-1"); got != c.want {
+			t.Errorf("by %s: %s, want %s", c.id, got, c.want)
+		}
+	}
+	if status, text := nobody.door.post("/write/CreateStack", []byte(`{"name":"own"}`)); status != http.StatusOK {
+		t.Fatalf("create: %d %s", status, text)
+	}
+	if got := may(nobody, "own"); got != `{"level":"Write","specific":["Terminal","Inspect","Logs"]}` {
+		t.Errorf("of his own: %s", got)
+	}
+	for kind, want := range map[string]int{"Server": 403, "Build": 403, "Action": 403, "Alerter": 403, "ResourceSync": 403, "Builder": 403, "Repo": 200, "Procedure": 200} {
+		if status, text := nobody.door.post("/write/Create"+kind, []byte(`{"name":"of-`+strings.ToLower(kind)+`"}`)); status != want {
+			t.Errorf("Create%s: %d %s", kind, status, text)
+		}
+	}
+	steps := `{"id":"of-procedure","config":{"stages":[{"name":"a","executions":[{"execution":{"type":"%s","params":%s}}]}]}}`
+	for body, want := range map[string]int{
+		fmt.Sprintf(steps, "BackupCoreDatabase", "{}"):              403,
+		fmt.Sprintf(steps, "BatchDeployStack", `{"pattern":"*"}`):   403,
+		fmt.Sprintf(steps, "DestroyStack", `{"stack":"own"}`):       200,
+		fmt.Sprintf(steps, "RunProcedure", `{"procedure":"other"}`): 422,
+	} {
+		if status, text := nobody.door.post("/write/UpdateProcedure", []byte(body)); status != want {
+			t.Errorf("%s: %d %s", body, status, text)
+		}
+	}
+}
