@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -188,25 +187,14 @@ func networks(at func(c *configs) *[]netip.Prefix) reader {
 	return aReader(aList, func(c *configs, v string) error {
 		*at(c) = nil
 		for _, item := range schema.ParseStrList(v) {
-			p, err := prefix(item)
+			p, err := schema.ParseNetwork(item)
 			if err != nil {
-				return err
+				return errors.New(schema.SafeText(err))
 			}
 			*at(c) = append(*at(c), p)
 		}
 		return nil
 	})
-}
-
-func prefix(s string) (netip.Prefix, error) {
-	if p, err := netip.ParsePrefix(s); err == nil {
-		return p.Masked(), nil
-	}
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a network like 10.0.0.0/8", s)
-	}
-	return netip.PrefixFrom(a, a.BitLen()), nil
 }
 
 // webAddress reads an address with scheme and host.

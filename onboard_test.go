@@ -272,3 +272,29 @@ func TestOnboardingProvesCore(t *testing.T) {
 		}
 	}
 }
+
+// An agent connects from where its server's allowed_ips let it, and from nowhere else.
+func TestAllowedIPsOfAServer(t *testing.T) {
+	a := newAsked(t)
+	for name, ips := range map[string]string{"near": "127.0.0.0/8", "far": "10.0.0.0/8"} {
+		if code := a.post("write/CreateServer", map[string]any{"name": name, "config": map[string]any{"enabled": true, "allowed_ips": []string{ips}}}, nil); code != http.StatusOK {
+			t.Fatalf("create %s: %d", name, code)
+		}
+	}
+	if code := a.post("write/UpdateServer", map[string]any{"id": "near", "config": map[string]any{"allowed_ips": []string{"127.0.0.0/8", "lan"}}}, nil); code != http.StatusUnprocessableEntity && code != http.StatusBadRequest {
+		t.Errorf("a malformed entry: %d", code)
+	}
+	private, _ := a.key(map[string]any{"name": "lab"})
+	far := a.agent("far", private, t.TempDir())
+	a.joins(a.agent("near", private, t.TempDir()))
+	bustest.Eventually(t, 20*time.Second, "the key of the other is known", func() bool { return a.server("far").Info.PublicKey != "" })
+	select {
+	case <-far.ready:
+		t.Error("it connects from elsewhere")
+	case err := <-far.done:
+		t.Errorf("it gave up: %v", err)
+	case <-time.After(2 * time.Second):
+	}
+	a.post("write/UpdateServer", map[string]any{"id": "far", "config": map[string]any{"allowed_ips": []string{}}}, nil)
+	a.joins(far)
+}

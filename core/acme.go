@@ -20,7 +20,6 @@ type ACME struct {
 	Domains   []string
 	Email     string // where the authority writes to; may be empty
 	Directory string // of the authority; Let's Encrypt when empty
-	client    *http.Client
 }
 
 // check refuses what no authority certifies, and two certificates at once.
@@ -46,7 +45,7 @@ func (a ACME) manager(dir string) *autocert.Manager {
 	}
 	return &autocert.Manager{
 		Prompt: autocert.AcceptTOS, Cache: autocert.DirCache(filepath.Join(dir, "acme")), HostPolicy: autocert.HostWhitelist(a.Domains...),
-		Email: a.Email, Client: &acme.Client{DirectoryURL: a.Directory, HTTPClient: a.client, UserAgent: "berth"},
+		Email: a.Email, Client: &acme.Client{DirectoryURL: a.Directory, UserAgent: "berth"},
 	}
 }
 

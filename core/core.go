@@ -159,7 +159,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	c.tls.useACME(cfg.ACME, c.dir())
-	opts := hub.Options{Dir: filepath.Join(c.cfg.Data, "core", "bus"), Sync: cfg.Sync, Log: cfg.Log}
+	opts := hub.Options{Dir: filepath.Join(c.cfg.Data, "core", "bus"), Sync: cfg.Sync, Admit: c.admitAgent, Log: cfg.Log}
 	if cfg.NATSListen != "" {
 		opts.TCP = &hub.TCPOptions{Addr: cfg.NATSListen, TLS: c.tls.config()}
 	}

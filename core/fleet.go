@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"time"
@@ -51,6 +53,30 @@ func (c *core) joinToken(ctx context.Context, by, server string) (string, error)
 		return "", err
 	}
 	return token.String(), nil
+}
+
+// seen tells a handler of the peer itself where a configured proxy stands between.
+func (c *core) seen(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if peer := c.peers.Of(r); c.near(r.RemoteAddr) && net.ParseIP(peer) != nil {
+			r.RemoteAddr = net.JoinHostPort(peer, "0")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// admitAgent refuses an agent that connects from where its server's allowed_ips do
+// not let it. One in this process comes from no address.
+func (c *core) admitAgent(id hub.Identity, addr string) error {
+	ap, err := netip.ParseAddrPort(addr)
+	if id.Kind != hub.KindAgent || err != nil {
+		return nil //nolint:nilerr // it is no network's address
+	}
+	s, err := c.kinds.servers.Get(context.Background(), id.ID) // from memory
+	if err != nil || s.Config.Admits(ap.Addr()) {
+		return nil //nolint:nilerr // what was deleted is shut out elsewhere
+	}
+	return schema.Errorf(schema.Denied, "the agent of %s connects from %s, which is not among its allowed_ips", s.Name, ap.Addr())
 }
 
 // Revoke makes the server's agent unknown, and ends its connection at once.

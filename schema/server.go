@@ -1,5 +1,10 @@
 package schema
 
+import (
+	"net/netip"
+	"slices"
+)
+
 // ServerConfig is the settings of a server: a host with an agent.
 type ServerConfig struct {
 	Address                   string              `json:"address" doc:"Kept for clients; here every agent dials core, core never dials."`
@@ -9,6 +14,7 @@ type ServerConfig struct {
 	Enabled                   bool                `json:"enabled" doc:"A server that is not enabled gets no work and raises no alerts."`
 	AutoRotateKeys            bool                `json:"auto_rotate_keys" doc:"Takes part when all servers' keys are rotated."`
 	Passkey                   string              `json:"passkey" secret:"true" doc:"Kept for old files; without effect."`
+	AllowedIPs                StrList             `json:"allowed_ips" own:"true" doc:"Addresses or networks (10.0.0.0/8) from which its agent may connect; from any when empty. Counts from its next connection on."`
 	IgnoreMounts              StrList             `json:"ignore_mounts" doc:"Path prefixes of disk mounts that are not shown."`
 	AutoPrune                 bool                `json:"auto_prune" doc:"Remove unused images once a day."`
 	Links                     StrList             `json:"links" doc:"Links shown at the top of the page."`
@@ -30,12 +36,44 @@ type ServerConfig struct {
 // DefaultServer returns the settings of a server that declares none.
 func DefaultServer() ServerConfig {
 	return ServerConfig{
-		InsecureTLS: true, AutoRotateKeys: true, IgnoreMounts: StrList{}, AutoPrune: true, Links: StrList{},
+		InsecureTLS: true, AutoRotateKeys: true, AllowedIPs: StrList{}, IgnoreMounts: StrList{}, AutoPrune: true, Links: StrList{},
 		StatsMonitoring: true, SendUnreachableAlerts: true, SendCPUAlerts: true, SendMemAlerts: true,
 		SendDiskAlerts: true, SendVersionMismatchAlerts: true,
 		CPUWarning: 90, CPUCritical: 99, MemWarning: 75, MemCritical: 95, DiskWarning: 75, DiskCritical: 95,
 		MaintenanceWindows: []MaintenanceWindow{},
 	}
+}
+
+// Check refuses an entry of allowed_ips that is none: a list must not become shorter
+// by a mistake.
+func (c ServerConfig) Check() Report {
+	var r Report
+	for _, ip := range c.AllowedIPs {
+		if _, err := ParseNetwork(ip); err != nil {
+			r.fail("allowed_ips", "%s", SafeText(err))
+		}
+	}
+	return r
+}
+
+// Admits reports whether the server's agent may connect from an address.
+func (c ServerConfig) Admits(addr netip.Addr) bool {
+	return len(c.AllowedIPs) == 0 || slices.ContainsFunc(c.AllowedIPs, func(ip string) bool {
+		p, err := ParseNetwork(ip)
+		return err == nil && p.Contains(addr.Unmap().WithZone(""))
+	})
+}
+
+// ParseNetwork reads a network, or an address as the network of itself.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p.Masked(), nil
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, Errorf(Invalid, "%q is neither an address nor a network like 10.0.0.0/8", s)
+	}
+	return netip.PrefixFrom(a, a.BitLen()), nil
 }
 
 // MaintenanceWindow is a time in which alerts are muted.

@@ -25,7 +25,9 @@ type authenticator struct {
 	core    string
 	system  string
 	srv     *server.Server
-	decided func(addr string) // a login at that address was decided
+	decided func(addr string)        // a login at that address was decided
+	origin  func(addr string) string // where a connection that the proxy made comes from
+	admit   func(id Identity, addr string) error
 	call    func() (context.Context, context.CancelFunc)
 
 	mu       sync.Mutex // guards what follows
@@ -47,10 +49,10 @@ func newAuthenticator(ctx context.Context, log *slog.Logger, core string, sysSee
 	base := context.WithoutCancel(ctx)
 	return &authenticator{
 		log: log, limit: &limiter{}, core: core, system: system,
-		decided: func(string) {},
-		call:    func() (context.Context, context.CancelFunc) { return context.WithTimeout(base, authTimeout) },
-		decide:  NewDecide(nobody{}, core),
-		logins:  map[uint64]Identity{}, conns: map[uint64]string{}, present: map[string]int{},
+		decided: func(string) {}, origin: func(addr string) string { return addr },
+		call:   func() (context.Context, context.CancelFunc) { return context.WithTimeout(base, authTimeout) },
+		decide: NewDecide(nobody{}, core),
+		logins: map[uint64]Identity{}, conns: map[uint64]string{}, present: map[string]int{},
 	}, nil
 }
 
@@ -76,6 +78,7 @@ func (a *authenticator) Check(c server.ClientAuthentication) bool {
 		addr = ra.String()
 	}
 	defer a.decided(addr)
+	addr = a.origin(addr)
 	o := c.GetOpts()
 	id, err := a.login(c, Login{NKey: o.Nkey, Nonce: c.GetNonce(), Sig: o.Sig, Token: o.Token, Addr: addr})
 	if err == nil {
@@ -107,6 +110,11 @@ func (a *authenticator) login(c server.ClientAuthentication, l Login) (Identity,
 	}
 	if err != nil {
 		return id, err
+	}
+	if a.admit != nil {
+		if err := a.admit(id, l.Addr); err != nil {
+			return id, err
+		}
 	}
 	acc, err := a.srv.LookupAccount(id.Account)
 	if err != nil {

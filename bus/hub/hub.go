@@ -42,6 +42,8 @@ type Options struct {
 	LameDuck time.Duration
 	// MaxLogins is how many websocket logins are admitted at a time: 32 when 0.
 	MaxLogins int
+	// Admit, if set, may refuse a login that was decided, by where it comes from.
+	Admit func(id Identity, addr string) error
 	// Bare makes no streams: they are about to be restored.
 	Bare bool
 	Log  *slog.Logger
@@ -161,7 +163,7 @@ func (h *Hub) serve() error {
 	}
 	h.srv, h.auth.srv = srv, srv
 	h.proxy = newProxy(h.opts.MaxLogins, h.opts.Log)
-	h.auth.decided = h.proxy.loggedIn
+	h.auth.decided, h.auth.origin, h.auth.admit = h.proxy.loggedIn, h.proxy.origin, h.opts.Admit
 	h.log = &serverLog{lost: make(chan error, 1), log: h.opts.Log, who: h.auth.loggedIn}
 	srv.SetLoggerV2(h.log, false, false, false)
 	srv.Start()

@@ -29,13 +29,14 @@ type proxy struct {
 	mu       sync.Mutex        // guards what follows
 	upstream string            // host:port of the server; empty while closed
 	byAddr   map[string]func() // our end of a connection to the server → its admission
+	peers    map[string]string // the same → whose it is
 }
 
 func newProxy(logins int, log *slog.Logger) *proxy {
 	if logins <= 0 {
 		logins = defaultLogins
 	}
-	return &proxy{slots: make(chan struct{}, logins), log: log, byAddr: map[string]func(){}}
+	return &proxy{slots: make(chan struct{}, logins), log: log, byAddr: map[string]func(){}, peers: map[string]string{}}
 }
 
 // open lets agents through to the server's websocket URL.
@@ -101,6 +102,22 @@ func (p *proxy) loggedIn(addr string) {
 	}
 }
 
+// origin is where the connection from addr comes from.
+func (p *proxy) origin(addr string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if peer, ok := p.peers[addr]; ok {
+		return peer
+	}
+	return addr
+}
+
+func (p *proxy) forget(addr string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.peers, addr)
+}
+
 func (p *proxy) splice(w http.ResponseWriter, r *http.Request, upstream string, release func()) error {
 	var d net.Dialer
 	up, err := d.DialContext(r.Context(), "tcp", upstream)
@@ -111,8 +128,9 @@ func (p *proxy) splice(w http.ResponseWriter, r *http.Request, upstream string, 
 	defer up.Close()
 	addr := up.LocalAddr().String()
 	p.mu.Lock()
-	p.byAddr[addr] = release
+	p.byAddr[addr], p.peers[addr] = release, r.RemoteAddr
 	p.mu.Unlock()
+	defer p.forget(addr)
 	defer p.loggedIn(addr)
 	late := time.AfterFunc(authTimeout, release) // the server hangs up on it by then
 	defer late.Stop()
