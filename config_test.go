@@ -82,7 +82,7 @@ accounts = [{ username = "ada", token = "t0ken" }]
 		WebhookSecret: "from a secret's file", AdminUsername: "ada",
 		Proxies:  []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		Accounts: core.Accounts{Git: []core.Account{{Provider: "git.example", Username: "ada", Token: "t0ken", HTTP: true}}},
-		Poll:     5 * time.Minute, SystemProcedures: true,
+		Poll:     5 * time.Minute, SystemProcedures: true, SignIn: core.SignIn{TokenTTL: 24 * time.Hour, OIDC: core.OIDC{GroupsClaim: "groups"}},
 	}
 	if d := cmp.Diff(want, c, cmpopts.EquateComparable(netip.Prefix{}), cmpopts.IgnoreFields(core.Config{}, "Log", "Ready"), cmpopts.IgnoreUnexported(core.Config{})); d != "" {
 		t.Error(d)
