@@ -55,8 +55,8 @@ func (c *core) joinToken(ctx context.Context, by, server string) (string, error)
 	return token.String(), nil
 }
 
-// seen tells a handler of the peer itself where a configured proxy stands between.
-func (c *core) seen(next http.Handler) http.Handler {
+// fromPeer tells a handler of the peer itself where a configured proxy stands between.
+func (c *core) fromPeer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if peer := c.peers.Of(r); c.near(r.RemoteAddr) && net.ParseIP(peer) != nil {
 			r.RemoteAddr = net.JoinHostPort(peer, "0")

@@ -120,7 +120,7 @@ func (c *core) routes(pages http.Handler) http.Handler {
 		mux.Handle(p, c.api)
 	}
 	mux.Handle("/listener/", c.webhooks)
-	mux.Handle(bus.WSPath, c.seen(c.hub.Handler()))
+	mux.Handle(bus.WSPath, c.fromPeer(c.hub.Handler()))
 	mux.Handle("/", pages)
 	return mux
 }
