@@ -82,7 +82,8 @@ func TestADeploymentsContainerIsRenamedWithIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	var asked []schema.ContainerRenameReq
-	err = bus.Answer(b.Agent(t, server.ID), schema.ContainerRename, func(_ context.Context, req schema.ContainerRenameReq) (struct{}, error) {
+	agent := b.Agent(t, server.ID)
+	err = bus.Answer(agent, schema.ContainerRename, func(_ context.Context, req schema.ContainerRenameReq) (struct{}, error) {
 		asked = append(asked, req)
 		if req.To == "taken" {
 			return struct{}{}, schema.Errorf(schema.Conflict, "there is a container %q already", req.To)
@@ -92,6 +93,13 @@ func TestADeploymentsContainerIsRenamedWithIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := bus.Answer(agent, schema.Ping, func(context.Context, struct{}) (schema.AgentStatus, error) { return schema.AgentStatus{}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	bustest.Eventually(t, 20*time.Second, "the agent answers", func() bool {
+		_, err := bus.Ask(t.Context(), c.conn, server.ID, schema.Ping, struct{}{})
+		return err == nil
+	})
 	cfg := schema.DefaultDeployment()
 	cfg.ServerID = server.ID
 	r, err := c.kinds.deployments.Put(t.Context(), schema.Resource[schema.DeploymentConfig]{Name: "proxy", Config: cfg})
