@@ -368,10 +368,17 @@ func (c *core) serve(ctx context.Context) error {
 	return err
 }
 
-// relayRuns tells pages what the engine says of runs.
+// relayRuns tells pages what the engine says of runs, and syncs when one of theirs
+// has ended.
 func (c *core) relayRuns(ctx context.Context) error {
 	for ch := range c.engine.Watch(ctx) {
 		c.changes.announce(ch)
+		if ch.Topic != "run" {
+			continue
+		}
+		if rec, err := c.engine.Get(ctx, ch.ID); err == nil && rec.Action == "RunSync" && rec.State.Terminal() {
+			c.syncs.Ended(ctx, rec.Target.ID)
+		}
 	}
 	return nil
 }

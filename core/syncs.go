@@ -99,6 +99,12 @@ func (w syncWorld) Start(ctx context.Context, req run.StartReq) (*schema.Run, er
 	return w.c.engine.Start(ctx, req)
 }
 
+// Busy reports whether a run of a sync has not ended.
+func (w syncWorld) Busy(ctx context.Context, sync string) (bool, error) {
+	list, err := w.c.engine.List(ctx, schema.RunFilter{Kind: "resource_sync", Target: sync, Action: "RunSync", Pending: true, Limit: 1})
+	return len(list) > 0, err
+}
+
 // Standing says how a stack or deployment is.
 func (w syncWorld) Standing(_ context.Context, t schema.Target) (sync.Standing, error) {
 	st := sync.Standing{State: "unknown"}

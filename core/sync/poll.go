@@ -141,14 +141,9 @@ func (s *Syncer) lookAt(ctx context.Context, due []string) {
 		if sourceOf(r.Config) == "" {
 			continue
 		}
-		st, err := s.refresh(ctx, l, r.ID, "")
-		if err != nil {
-			if ctx.Err() == nil && schema.CodeOf(err) != schema.NotFound {
-				s.cfg.Log.Warn("look at a sync", "sync", r.Name, "err", err)
-			}
-			continue
+		if _, err := s.refresh(ctx, l, r.ID, "", true); err != nil && ctx.Err() == nil && schema.CodeOf(err) != schema.NotFound {
+			s.cfg.Log.Warn("look at a sync", "sync", r.Name, "err", err)
 		}
-		s.runItself(ctx, r, st)
 	}
 	s.forget(ctx)
 }
@@ -231,7 +226,7 @@ func (s *Syncer) lookAgain(ctx context.Context, fresh []string) {
 				l.known(d.Repo, d.Ref, d.Commit)
 			}
 		}
-		if _, err := s.refresh(ctx, l, r.ID, st.Plan.Commit); err != nil && ctx.Err() == nil && schema.CodeOf(err) != schema.NotFound {
+		if _, err := s.refresh(ctx, l, r.ID, st.Plan.Commit, false); err != nil && ctx.Err() == nil && schema.CodeOf(err) != schema.NotFound {
 			s.cfg.Log.Warn("look at a sync", "sync", r.Name, "err", err)
 		}
 	}

@@ -18,6 +18,20 @@ import (
 type starter struct {
 	mu   gosync.Mutex
 	reqs []run.StartReq
+	busy bool
+}
+
+// Busy says what the test wants: a run goes on, or none.
+func (s *starter) Busy(context.Context, string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.busy, nil
+}
+
+func (s *starter) set(busy bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy = busy
 }
 
 func (s *starter) Start(_ context.Context, req run.StartReq) (*schema.Run, error) {
@@ -121,5 +135,34 @@ func TestDriftShowsByItself(t *testing.T) {
 	})
 	if n := w.Forge.Requests() - before; n != 0 {
 		t.Errorf("%d requests to show drift", n)
+	}
+}
+
+// TestNoAlertWhileARunGoesOn: what a run is about to do is not told of as pending; what
+// it leaves is, once it has ended.
+func TestNoAlertWhileARunGoesOn(t *testing.T) {
+	w, runs, at := polled(t)
+	w.Forge.Repo("a/b").Commit(map[string]string{"r.toml": "[[server]]\nname = \"one\"\n"}, "one")
+	runs.set(true)
+	id := w.Sync("main", "a/b", map[string]any{"auto_sync": true}).ID
+	until(t, w, "the first look", "main", func(st schema.SyncState) bool { return st.Status == schema.SyncPending })
+	if n := len(runs.started()); n != 1 {
+		t.Errorf("%d runs were started before the look was kept", n)
+	}
+	if raised, _ := w.Alerts(); len(raised) != 0 {
+		t.Errorf("raised during the run: %+v", raised)
+	}
+	runs.set(false) // it failed and left all as it was
+	w.Ended(t.Context(), id)
+	bustest.Eventually(t, 20*time.Second, "an alert after the run", func() bool {
+		at.advance(time.Second)
+		w.Wake()
+		raised, _ := w.Alerts()
+		return len(raised) == 1 && raised[0].Type == schema.AlertSyncPending
+	})
+	st, err := w.State("main")
+	w.Must(err)
+	if raised, _ := w.Alerts(); st.Alert != raised[0].Key {
+		t.Errorf("the state knows the alert as %q", st.Alert)
 	}
 }

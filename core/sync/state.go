@@ -44,11 +44,13 @@ func (s *Syncer) State(key string) (schema.SyncState, error) {
 func (s *Syncer) Refresh(ctx context.Context, key string) (schema.SyncState, error) {
 	l := s.repos.look()
 	defer l.close()
-	return s.refresh(ctx, l, key, "")
+	return s.refresh(ctx, l, key, "", false)
 }
 
 // refresh plans at a commit, the newest when it is empty, and keeps the outcome.
-func (s *Syncer) refresh(ctx context.Context, l *look, key, commit string) (schema.SyncState, error) {
+// With start, a sync that runs by itself does so before anybody is told of what is
+// pending.
+func (s *Syncer) refresh(ctx context.Context, l *look, key, commit string, start bool) (schema.SyncState, error) {
 	t, err := s.cfg.Syncs.Find(key)
 	if err != nil {
 		return schema.SyncState{}, err
@@ -63,7 +65,7 @@ func (s *Syncer) refresh(ctx context.Context, l *look, key, commit string) (sche
 		return schema.SyncState{}, err
 	}
 	s.texts(ctx, &p)
-	return s.keep(ctx, r, p)
+	return s.keep(ctx, r, p, start)
 }
 
 // texts completes a plan with the resources as files have them.
@@ -107,11 +109,14 @@ func declared(p schema.SyncPlan, before []string) []string {
 }
 
 // keep stores what a look has found, and tells people when what is pending changed.
-func (s *Syncer) keep(ctx context.Context, r schema.Resource[schema.SyncConfig], p Planned) (schema.SyncState, error) {
+func (s *Syncer) keep(ctx context.Context, r schema.Resource[schema.SyncConfig], p Planned, start bool) (schema.SyncState, error) {
 	was, _ := s.state(r.ID)
 	now := schema.SyncState{Plan: few(fit(slim(p.SyncPlan), stateSize), stateSize), CheckedAt: p.At, Last: was.Last, Alert: was.Alert, Digest: pendingDigest(p.SyncPlan), Status: statusOf(r.Config, p.SyncPlan)}
 	now.Declared = declared(p.SyncPlan, was.Declared)
-	if err := s.tell(ctx, r, &now, was.Digest); err != nil {
+	if start {
+		s.runItself(ctx, r, now)
+	}
+	if err := s.tell(ctx, r, &now); err != nil {
 		s.cfg.Log.Warn("tell of a pending sync", "sync", r.Name, "err", err) // the next look tells again
 	}
 	if reflect.DeepEqual(unstamped(was), unstamped(now)) { // nothing to write down
@@ -222,8 +227,10 @@ func pendingDigest(p schema.SyncPlan) string {
 }
 
 // tell raises one alert per change of what is pending, and resolves the one before.
-func (s *Syncer) tell(ctx context.Context, r schema.Resource[schema.SyncConfig], now *schema.SyncState, before string) error {
-	if s.cfg.Alerts == nil || now.Plan.Problem != nil || now.Digest == before {
+// While a run of the sync goes on nothing is raised: it may leave nothing to tell of.
+func (s *Syncer) tell(ctx context.Context, r schema.Resource[schema.SyncConfig], now *schema.SyncState) error {
+	key := pendingKey(r, *now)
+	if s.cfg.Alerts == nil || now.Plan.Problem != nil || now.Alert == key {
 		return nil
 	}
 	if now.Alert != "" {
@@ -232,14 +239,18 @@ func (s *Syncer) tell(ctx context.Context, r schema.Resource[schema.SyncConfig],
 		}
 		now.Alert = ""
 	}
-	if now.Digest == "" || !r.Config.PendingAlert {
+	if key == "" {
 		return nil
+	}
+	if s.cfg.Runs != nil {
+		if busy, err := s.cfg.Runs.Busy(ctx, r.ID); busy || err != nil {
+			return err
+		}
 	}
 	data, err := json.Marshal(map[string]string{"id": r.ID, "name": r.Name})
 	if err != nil {
 		return err
 	}
-	key := "sync-pending/" + r.ID + "/" + now.Digest
 	err = s.cfg.Alerts.Raise(ctx, schema.Alert{
 		Level: schema.SeverityOK, Target: r.Target("resource_sync"), Type: schema.AlertSyncPending, Key: key, Data: data,
 		Message: fmt.Sprintf("sync %s has pending changes at %.8s: %s", r.Name, cmp.Or(now.Plan.Commit, "its files"), now.Plan.Counts()),
@@ -248,6 +259,27 @@ func (s *Syncer) tell(ctx context.Context, r schema.Resource[schema.SyncConfig],
 		now.Alert = key
 	}
 	return err
+}
+
+// pendingKey is the key of the alert of what is pending; "" when there is nothing to
+// tell.
+func pendingKey(r schema.Resource[schema.SyncConfig], st schema.SyncState) string {
+	if st.Digest == "" || !r.Config.PendingAlert {
+		return ""
+	}
+	return "sync-pending/" + r.ID + "/" + st.Digest
+}
+
+// Ended takes that a run of a sync ended, by the sync's id: what it left pending, and
+// nobody was told of meanwhile, is looked at again.
+func (s *Syncer) Ended(ctx context.Context, id string) {
+	r, err := s.cfg.Syncs.Get(ctx, id)
+	if err != nil {
+		return // it is gone
+	}
+	if st, ok := s.state(id); ok && st.Alert != pendingKey(r, st) {
+		s.Stir()
+	}
 }
 
 // Done keeps that a run of a sync went well, and looks again at what is pending.

@@ -39,6 +39,8 @@ type Alerts interface {
 // Runs starts the runs of syncs that run by themselves.
 type Runs interface {
 	Start(ctx context.Context, req run.StartReq) (*schema.Run, error)
+	// Busy reports whether a run of a sync, by its id, has not ended.
+	Busy(ctx context.Context, sync string) (bool, error)
 }
 
 // Config is what a Syncer needs; all but Alerts and Runs must be set.
