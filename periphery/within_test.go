@@ -73,19 +73,28 @@ func TestStackLinksOutOfTheClone(t *testing.T) {
 			"build.yaml":  file("build: { context: folder }"), "recipe.yaml": file("build: { context: ., dockerfile: Stolen }"),
 			"include.yaml": "include: [ link.yaml ]\n", "extends.yaml": file("extends: { file: link.yaml, service: web }"),
 			"labels.yaml": file("label_file: [ link.env ]"),
-			"app.conf":    "own",
+			"nested.yaml": "include: [ sub/part.yaml ]\n", "sub/part.yaml": "include: [ '${NAME:-stolen}.yaml' ]\n",
+			"base.yaml": "include: [ sub/more.yaml ]\n", "sub/more.yaml": file("extends: { file: stolen.yaml, service: web }"),
+			"beside.yaml": "include: [ enved/part.yaml ]\n", "enved/part.yaml": file("labels: { a: '${LEAK}' }"),
+			"named.yaml":     "include: [ { path: compose.yaml, env_file: link.env } ]\n",
+			"elsewhere.yaml": "include: [ { path: sub/whole.yaml, project_directory: moved } ]\n", "sub/whole.yaml": "include: [ part.yaml ]\n",
+			"moved/x": "", "whole.yaml": "include: [ { path: [ sub/fine.yaml ], env_file: sub/own.env } ]\n", "sub/fine.yaml": file("labels: { a: '${OWN}' }"), "sub/own.env": "OWN=1\n",
+			"app.conf": "own",
 		},
 		Links: map[string]string{
 			"link.yaml": dir + "/compose.yaml", "link.env": dir + "/.env", "folder": dir, "Stolen": dir + "/Dockerfile", "linked.conf": dir + "/text",
+			"sub/stolen.yaml": dir + "/compose.yaml", "enved/.env": dir + "/.env", "moved/part.yaml": dir + "/compose.yaml",
 			"sealed/x.sops.env": dir + "/.env", "fine.yaml": "compose.yaml",
 		},
 	})
 	host, _, _ := strings.Cut(strings.TrimPrefix(repo.URL(), "http://"), "/")
 	s.req.Source = &schema.GitSource{Provider: host, Repo: "team/app", Branch: "main"}
-	for _, name := range []string{"link", "env", "deep", "secret", "config", "build", "recipe", "include", "extends", "labels", "sealed/compose"} {
+	for _, name := range []string{"link", "env", "deep", "secret", "config", "build", "recipe", "include", "extends", "labels", "sealed/compose", "nested", "base", "beside", "named", "elsewhere"} {
 		s.req.Config.FilePaths = []string{name + ".yaml"}
 		s.fails(schema.Invalid, "leads out of the repository")
 	}
+	s.req.Config.FilePaths = []string{"whole.yaml"}
+	s.up()
 	s.req.Config.FilePaths = []string{"fine.yaml"}
 	for name, change := range map[string]func(c *schema.StackConfig){
 		"run_directory":        func(c *schema.StackConfig) { c.RunDirectory = "folder" },

@@ -1,7 +1,6 @@
 package compose
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,6 +72,9 @@ func (d *Deployer) load(ctx context.Context, s Spec) (*Plan, error) {
 	env, warnings, err := s.environment(home)
 	if err != nil {
 		return nil, err
+	}
+	if err := s.parts(ctx, home, files, env, 0); err != nil {
+		return nil, schema.Wrap(schema.Invalid, err, "load project %q", s.Project)
 	}
 	project, err := read(ctx, s, home, files, env)
 	if err != nil {
@@ -162,20 +164,12 @@ func below(dir, name string) string {
 // read parses files into a project, with env as the only variables. Nothing is
 // looked for elsewhere.
 func read(ctx context.Context, s Spec, home string, files []types.ConfigFile, env types.Mapping) (*types.Project, error) {
-	var (
-		remote string
-		stray  error
-	)
+	remote := ""
 	listen := func(_ string, about map[string]any) {
-		if file, ok := about["file"].(string); ok && file != "" { // of extends
-			stray = cmp.Or(stray, s.Inside(below(home, file)))
-		}
 		if list, ok := about["path"].(types.StringList); ok {
 			for _, path := range list {
 				if strings.Contains(path, "://") || strings.Contains(path, "git@") || strings.HasPrefix(path, "github.com/") {
 					remote = path
-				} else {
-					stray = cmp.Or(stray, s.Inside(below(home, path)))
 				}
 			}
 		}
@@ -195,8 +189,6 @@ func read(ctx context.Context, s Spec, home string, files []types.ConfigFile, en
 		return nil, ctx.Err()
 	case remote != "":
 		return nil, schema.Errorf(schema.Unsupported, "load project %q: include %s: remote files are not fetched; put the file into the repository", s.Project, remote)
-	case stray != nil:
-		return nil, schema.Wrap(schema.Invalid, stray, "load project %q", s.Project)
 	case err != nil:
 		return nil, schema.Wrap(schema.Invalid, err, "load project %q: %s", s.Project, oneLine(err))
 	}
