@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 
@@ -23,8 +24,8 @@ func runUp(ctx context.Context, cc core.Config, pc periphery.Config, server stri
 			ready(i)
 		}
 	}
-	if pc.Data == "" {
-		pc.Data = filepath.Join(cc.Data, "periphery")
+	own := filepath.Join(cc.Data, "periphery")
+	if pc.Data = cmp.Or(pc.Data, own); filepath.Clean(pc.Data) == own {
 		// By it the agent of a restored core knows what is deployed as unchanged.
 		cc.Beside = map[string]string{"periphery/" + periphery.DigestKey: filepath.Join(pc.Data, periphery.DigestKey)}
 	}
