@@ -23,13 +23,20 @@ type onboardKey struct {
 	Secret string `json:"secret"` // proofs are made with it; sealed
 }
 
-// clockSkew is how far an agent's clock may be off.
-const clockSkew = 10 * time.Minute
+const (
+	// clockSkew is how far an agent's clock may be off.
+	clockSkew = 10 * time.Minute
+	// maxServerText is how long a name or a key may be that somebody asks with.
+	maxServerText = 200
+)
 
 // attempts are the keys that last asked to be the agent of a server that has
 // another. They are asked again, so they are only in memory.
 type attempts struct {
 	failures *access.Failures
+	// joining is held while an agent is let in: two that come at once for one server,
+	// as copies of a machine do, must not each shut the other out.
+	joining sync.Mutex
 
 	mu sync.Mutex // guards what follows
 	by map[string]string
@@ -124,6 +131,8 @@ func (o onboarding) Confirm(ctx context.Context, by schema.Actor, server, nkey s
 	if err != nil {
 		return t, err
 	}
+	o.c.attempts.joining.Lock()
+	defer o.c.attempts.joining.Unlock()
 	if err := o.c.principals.Admit(ctx, t, nkey, "another key was confirmed by "+by.Name); err != nil {
 		return t, err
 	}
@@ -137,6 +146,9 @@ func (o onboarding) Confirm(ctx context.Context, by schema.Actor, server, nkey s
 func (o onboarding) Onboard(ctx context.Context, peer string, req schema.OnboardReq) (schema.OnboardResp, error) {
 	if wait := o.c.attempts.failures.Wait(peer); wait > 0 {
 		return schema.OnboardResp{}, schema.Errorf(schema.TooMany, "too many wrong onboarding keys: try again in %s", wait.Round(time.Second))
+	}
+	if len(req.Name) > maxServerText || len(req.NKey) > maxServerText {
+		return schema.OnboardResp{}, schema.Errorf(schema.Invalid, "name and nkey have at most %d bytes", maxServerText)
 	}
 	t, secret, err := o.admit(ctx, req)
 	if err != nil {
@@ -163,14 +175,20 @@ func (o onboarding) admit(ctx context.Context, req schema.OnboardReq) (t schema.
 			return t, nil, err
 		}
 	}
+	if key != nil {
+		o.c.attempts.joining.Lock()
+		defer o.c.attempts.joining.Unlock()
+	}
 	t, err = o.c.kinds.servers.Find(req.Name)
 	switch {
-	case schema.CodeOf(err) == schema.NotFound && key != nil:
-		t, err = o.make(ctx, req.Name, key)
-	case schema.CodeOf(err) == schema.NotFound: // says nothing of which servers there are
-		return t, nil, schema.Errorf(schema.Conflict, "no agent is let in as %q without a join token, an onboarding key, or an administrator who confirms it", req.Name)
 	case err == nil && slices.Contains(o.c.principals.KeysOf(t.ID), req.NKey):
 		return t, secret, nil
+	case key == nil:
+		return t, nil, o.unproved(t, err == nil, req)
+	case schema.CodeOf(err) == schema.NotFound:
+		if err = o.c.principals.Admissible("", req.NKey); err == nil {
+			t, err = o.make(ctx, req.Name, key)
+		}
 	case err == nil:
 		err = o.claim(ctx, t, key, req.NKey)
 	}
@@ -216,23 +234,36 @@ func (o onboarding) proved(req schema.OnboardReq) (*onboardKey, []byte, error) {
 	return &k, secret, nil
 }
 
-// claim decides whether a key may become that of a server that is there: when it
-// has none and an onboarding key is shown, or when that is privileged. Else an
-// administrator has to confirm it.
-func (o onboarding) claim(ctx context.Context, t schema.Target, key *onboardKey, nkey string) error {
-	has := len(o.c.principals.KeysOf(t.ID)) > 0
-	if key != nil && (key.Privileged || !has) {
-		return o.ready(ctx, t, key.Privileged)
+// unproved refuses an agent that shows nothing: an administrator has to confirm it.
+// Whether there is such a server is not told to strangers.
+func (o onboarding) unproved(t schema.Target, known bool, req schema.OnboardReq) error {
+	if known {
+		o.wait(t, req.NKey)
 	}
+	return schema.Errorf(schema.Conflict, "core lets no agent in as %q without a join token or an onboarding key: if there is this server, an administrator "+
+		"lets this one in with `berth server confirm %s %s`", req.Name, req.Name, req.NKey)
+}
+
+// wait shows a key at the server whose agent's it would be.
+func (o onboarding) wait(t schema.Target, nkey string) {
 	if o.c.attempts.note(t.ID, nkey) {
 		o.c.changes.announce(schema.Change{Topic: "server", ID: t.ID})
 	}
-	why := "has another agent"
-	if !has {
-		why = "has no agent yet"
+}
+
+// claim decides whether a key may become that of a server that is there: when that has
+// none, or when the onboarding key is privileged. Else an administrator has to confirm
+// it.
+func (o onboarding) claim(ctx context.Context, t schema.Target, key *onboardKey, nkey string) error {
+	if err := o.c.principals.Admissible(t.ID, nkey); err != nil {
+		return err
 	}
-	return schema.Errorf(schema.Conflict, "the server %q %s: an administrator lets this one in with "+
-		"`berth server confirm %s %s`, or a privileged onboarding key does", t.Name, why, t.Name, nkey)
+	if key.Privileged || len(o.c.principals.KeysOf(t.ID)) == 0 {
+		return o.ready(ctx, t, key.Privileged)
+	}
+	o.wait(t, nkey)
+	return schema.Errorf(schema.Conflict, "the server %q has another agent: an administrator lets this one in with "+
+		"`berth server confirm %s %s`, or a privileged onboarding key does", t.Name, t.Name, nkey)
 }
 
 // ready has a privileged key make a server fit for an agent that dials core.

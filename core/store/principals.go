@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/nats-io/nkeys"
+
 	"berth/bus"
 	"berth/bus/hub"
 	"berth/schema"
@@ -95,16 +97,29 @@ func (p *Principals) Redeem(ctx context.Context, hash, nkey string) (hub.Princip
 	return pr, nil
 }
 
-// Admit makes a key the only one of a server's agent, without a token: an onboarding
-// key or an administrator answers for it. Keys that the server had before are revoked.
-func (p *Principals) Admit(ctx context.Context, server schema.Target, nkey, reason string) error {
+// Admissible says why a key cannot become that of a server's agent; nil when it can.
+// The id is empty for a server that is yet to be made.
+func (p *Principals) Admissible(server, nkey string) error {
 	known, ok := p.Lookup(nkey)
 	switch {
+	case !ok && !nkeys.IsValidPublicUserKey(nkey):
+		return schema.Errorf(schema.Invalid, "this is no public nkey of an agent, which begins with U: the server shows the one that asks as attempted_public_key")
 	case ok && known.Revoked:
 		return schema.Errorf(schema.Denied, "the key was revoked: make a new one to join again")
-	case ok && (known.Kind != hub.KindAgent || known.ID != server.ID):
+	case ok && (known.Kind != hub.KindAgent || known.ID != server):
 		return schema.Errorf(schema.Conflict, "the key is of another: each agent needs one of its own")
-	case !ok:
+	}
+	return nil
+}
+
+// Admit makes a key the only one of a server's agent, without a token: an onboarding
+// key or an administrator answers for it. Keys that the server had before are revoked.
+// Errors, which change nothing: those of Admissible.
+func (p *Principals) Admit(ctx context.Context, server schema.Target, nkey, reason string) error {
+	if err := p.Admissible(server.ID, nkey); err != nil {
+		return err
+	}
+	if _, known := p.Lookup(nkey); !known {
 		pr := hub.Principal{NKey: nkey, Kind: hub.KindAgent, ID: server.ID, Name: server.Name}
 		if err := p.Add(ctx, pr); err != nil {
 			return err
