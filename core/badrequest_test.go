@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -152,13 +153,14 @@ func clip(b []byte) string {
 // state is all that requests can change, as far as the API shows it.
 func (d *door) state() string {
 	var out strings.Builder
+	used := regexp.MustCompile(`"last_used_at":\d+`) // it moves with every request
 	for path, params := range map[string]any{
 		"/read/ExportAllResourcesToToml": map[string]any{"include_resources": true, "include_variables": true, "include_user_groups": true},
 		"/read/ListUpdates":              struct{}{}, "/read/ListRuns": struct{}{}, "/read/ListApiKeys": struct{}{}, "/read/ListTags": struct{}{},
 	} {
 		var v json.RawMessage
 		d.call(path, params, &v)
-		out.WriteString(path + ": " + string(v) + "\n")
+		out.WriteString(path + ": " + used.ReplaceAllString(string(v), "") + "\n")
 	}
 	lines := strings.Split(out.String(), "\n")
 	slices.Sort(lines)
