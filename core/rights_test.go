@@ -301,6 +301,39 @@ func TestAuditSaysWhoDidWhatAndNoSecret(t *testing.T) {
 	}
 }
 
+// TestAuditIsNotFlooded asks as a stranger, in all the ways that a stranger can: what
+// was done must stay in the record.
+func TestAuditIsNotFlooded(t *testing.T) {
+	d := openDoor(t, config(t, t.TempDir()))
+	stranger := &door{t: t, url: d.url}
+	for range 20 {
+		for _, name := range []string{"GetLoginOptions", "LoginLocalUser", "OnboardServer"} {
+			stranger.post("/auth/login/"+name, []byte(`{}`))
+		}
+		d.call("/auth/manage/GetUserId", struct{}{}, &struct{}{})
+	}
+	var rows []struct{ Group, Name string }
+	d.call("/read/ListRequests", struct{}{}, &rows)
+	for _, r := range rows {
+		if r.Group != "auth/login" {
+			stranger.post("/"+r.Group+"/"+r.Name, []byte(`{}`))
+		}
+	}
+	var page struct {
+		Records []struct{ Group, Request, Code string }
+	}
+	d.call("/read/ListAudit", map[string]any{"limit": 1000}, &page)
+	if n := len(page.Records); n == 0 || n > 35 {
+		t.Errorf("%d records of a stranger who asked for %d requests", n, len(rows))
+	}
+	for _, r := range page.Records {
+		done := r.Code == "" && (r.Request == "LoginLocalUser" || r.Request == "CreateApiKey") // how the administrator came in
+		if !done && r.Code != "unauthenticated" && r.Code != "too_many" {
+			t.Errorf("nothing was done, and it is recorded: %+v", r)
+		}
+	}
+}
+
 // TestGroupsAndCreators asks what a group's patterns and tags give, and what the
 // creator of something may.
 func TestGroupsAndCreators(t *testing.T) {

@@ -43,26 +43,45 @@ func audited() []string {
 }
 
 // refusals remembers refusals, so that one that is repeated is recorded once a
-// minute: nobody can flood the record.
+// minute, and of strangers, who have as many names and addresses as they like, so many
+// a minute: nobody can flood the record, which forgets its oldest.
 type refusals struct {
-	mu   sync.Mutex
-	last map[string]time.Time
+	mu        sync.Mutex
+	last      map[string]time.Time
+	minute    time.Time // in which strangers are counted
+	strangers int
 }
 
-const maxRefusals = 10_000
+const (
+	maxRefusals  = 10_000
+	maxStrangers = 30
+)
 
 // fresh reports whether a refusal is to be recorded.
-func (r *refusals) fresh(key string, now time.Time) bool {
+func (r *refusals) fresh(key string, stranger bool, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if at, ok := r.last[key]; ok && now.Sub(at) < time.Minute {
 		return false
+	}
+	if stranger {
+		if now.Sub(r.minute) >= time.Minute {
+			r.minute, r.strangers = now, 0
+		}
+		if r.strangers++; r.strangers > maxStrangers {
+			return false
+		}
 	}
 	if r.last == nil || len(r.last) >= maxRefusals {
 		r.last = map[string]time.Time{}
 	}
 	r.last[key] = now
 	return true
+}
+
+// changes reports whether the request changes something when it is answered.
+func (r *Row) changes() bool {
+	return r.Group != GroupRead && !strings.HasPrefix(r.Name, "Get") && !strings.HasPrefix(r.Name, "List")
 }
 
 // audit records a request that changed something, or was refused. That it cannot be
@@ -73,12 +92,16 @@ func (a *API) audit(ctx context.Context, r *Row, raw json.RawMessage, note *audi
 		code = schema.CodeOf(err)
 	}
 	refused := code == schema.Denied || code == schema.Unauthenticated || code == schema.TooMany
-	if a.deps.Audit == nil || r.Group == GroupRead && !refused {
+	c, known := access.CallerOf(ctx)
+	stranger := !known || c.Actor == schema.Actor{}
+	switch {
+	case a.deps.Audit == nil, !refused && !r.changes():
+		return
+	case !refused && err != nil && stranger: // a mistake of somebody at the door, who changed nothing
 		return
 	}
-	c, _ := access.CallerOf(ctx)
 	now := a.deps.Now()
-	if refused && !a.refusals.fresh(c.UserID+" "+c.Peer+" "+r.Name+" "+string(code), now) {
+	if refused && !a.refusals.fresh(c.UserID+" "+c.Peer+" "+r.Name+" "+string(code), stranger, now) {
 		return
 	}
 	rec := schema.Audit{
