@@ -189,7 +189,7 @@ func (a *API) confirmServer(ctx context.Context, p struct {
 	if err != nil {
 		return Update{}, err
 	}
-	return a.done(ctx, "UpdateServerPublicKey", t, began, "key "+p.PublicKey), nil
+	return a.done(ctx, "UpdateServerKey", t, began, "key "+p.PublicKey), nil
 }
 
 func (a *API) rotateServer(ctx context.Context, p struct {

@@ -80,6 +80,12 @@ func operation(r *schema.Run) string {
 		Services []string `json:"services"`
 	}
 	_ = json.Unmarshal(r.Params, &p) // runs without parameters have none
+	switch r.Action {
+	case "WriteSyncFileContents":
+		return "WriteSyncContents"
+	case "RotateServerKeys":
+		return "UpdateServerKey"
+	}
 	name := strings.TrimSuffix(r.Action, "IfChanged")
 	if len(p.Services) > 0 && r.Target.Kind == "stack" {
 		name += "Service"
