@@ -16,8 +16,7 @@ import (
 func (k *Kind[C]) stagesOf(config C, name string) ([]schema.ProcedureStage, bool) {
 	for _, s := range k.settings {
 		if s.name == name {
-			list, ok := reflect.ValueOf(config).Field(s.index).Interface().([]schema.ProcedureStage)
-			return list, ok
+			return reflect.TypeAssert[[]schema.ProcedureStage](reflect.ValueOf(config).Field(s.index))
 		}
 	}
 	return nil, false
@@ -77,15 +76,22 @@ type bound struct{ name, value string }
 
 func stageFlags(s schema.ProcedureStage) []bound {
 	return []bound{
-		{"enabled", fmt.Sprint(s.Enabled)}, {"approval", fmt.Sprint(s.Approval)}, {"concurrency", fmt.Sprint(s.Concurrency)},
-		{"continue_on_failure", fmt.Sprint(s.ContinueOnFailure)}, {"timeout", s.Timeout.String()},
+		{"enabled", fmt.Sprint(s.Enabled)},
+		{"approval", fmt.Sprint(s.Approval)},
+		{"concurrency", fmt.Sprint(s.Concurrency)},
+		{"continue_on_failure", fmt.Sprint(s.ContinueOnFailure)},
+		{"timeout", s.Timeout.String()},
 	}
 }
 
 func executionFlags(e schema.EnabledExecution) []bound {
 	return []bound{
-		{"enabled", fmt.Sprint(e.Enabled)}, {"concurrency", fmt.Sprint(e.Concurrency)}, {"timeout", e.Timeout.String()}, {"retries", fmt.Sprint(e.Retries)},
-		{"retry_delay", e.RetryDelay.String()}, {"continue_on_failure", fmt.Sprint(e.ContinueOnFailure)},
+		{"enabled", fmt.Sprint(e.Enabled)},
+		{"concurrency", fmt.Sprint(e.Concurrency)},
+		{"timeout", e.Timeout.String()},
+		{"retries", fmt.Sprint(e.Retries)},
+		{"retry_delay", e.RetryDelay.String()},
+		{"continue_on_failure", fmt.Sprint(e.ContinueOnFailure)},
 	}
 }
 
@@ -124,28 +130,12 @@ func stageText(s schema.ProcedureStage) string {
 // place; of the rest, those of one type in turn are taken for the same one, changed.
 func executionChanges(key string, before, after []schema.EnabledExecution) []FieldChange {
 	olds, news := executionTexts(before), executionTexts(after)
-	from := make([]int, len(news)) // where it was; -1 for new ones
-	gone := make([]bool, len(olds))
-	for i := range gone {
-		gone[i] = true
-	}
-	pair := func(alike func(o, n int) bool) {
-		for n := range news {
-			for o := range olds {
-				if from[n] < 0 && gone[o] && alike(o, n) {
-					from[n], gone[o] = o, false
-				}
-			}
-		}
-	}
-	for n := range from {
-		from[n] = -1
-	}
-	pair(func(o, n int) bool { return olds[o] == news[n] })
-	pair(func(o, n int) bool { return before[o].Execution.Type == after[n].Execution.Type })
+	from := pairs(len(olds), len(news),
+		func(o, n int) bool { return olds[o] == news[n] },
+		func(o, n int) bool { return before[o].Execution.Type == after[n].Execution.Type })
 	var out []FieldChange
 	for o := range olds {
-		if gone[o] {
+		if !slices.Contains(from, o) {
 			out = append(out, FieldChange{Key: fmt.Sprintf("%s.executions[%d]", key, o), Old: olds[o]})
 		}
 	}
@@ -162,6 +152,22 @@ func executionChanges(key string, before, after []schema.EnabledExecution) []Fie
 		out = append(out, FieldChange{Key: key + ".executions[order]", Old: strings.Join(olds, "; "), New: strings.Join(news, "; ")})
 	}
 	return out
+}
+
+// pairs finds for each of the new ones which old one it is, -1 for none: by the first
+// likeness wherever there is one, what is left by the next.
+func pairs(olds, news int, likeness ...func(o, n int) bool) []int {
+	from := slices.Repeat([]int{-1}, news)
+	for _, alike := range likeness {
+		for n := range news {
+			for o := range olds {
+				if from[n] < 0 && !slices.Contains(from, o) && alike(o, n) {
+					from[n] = o
+				}
+			}
+		}
+	}
+	return from
 }
 
 func executionTexts(list []schema.EnabledExecution) []string {
