@@ -65,6 +65,14 @@ func (c *core) deploymentView(r schema.Resource[schema.DeploymentConfig], runs [
 	}
 	if u, err := c.updates.Get(r.ID); err == nil {
 		v.Update = slices.ContainsFunc(u.Value.Services, func(s schema.ServiceUpdate) bool { return s.Newer })
+		for _, s := range u.Value.Services {
+			v.Latest = schema.ImageRef(s.Image, s.Latest)
+		}
+	}
+	if b := r.Config.Image.Build; b != nil {
+		if s, err := c.buildState.Get(b.BuildID); err == nil && s.Value.Pushed && (b.Version.IsZero() || b.Version == s.Value.Version) {
+			v.Latest = schema.ImageRef(s.Value.Image, s.Value.Digest)
+		}
 	}
 	m := c.monitor.Server(server)
 	switch {

@@ -96,5 +96,6 @@ type DeploymentView struct {
 	Container *Container                 `json:"container,omitempty"`
 	Deployed  *Deployed                  `json:"deployed,omitempty"`
 	Update    bool                       `json:"update,omitempty"` // there is a newer image
+	Latest    string                     `json:"latest,omitempty"` // image@sha256:… of the newest image that is known
 	LastRun   *Run                       `json:"last_run,omitempty"`
 }

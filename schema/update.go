@@ -1,5 +1,7 @@
 package schema
 
+import "strings"
+
 // ImageDigests asks an agent which digests the images of its containers have.
 var ImageDigests = Query[ImageDigestsReq, ImageDigestsResp]{Name: "image.digests"}
 
@@ -38,6 +40,19 @@ type ServiceUpdate struct {
 	Newer   bool   `json:"newer"`
 	Reason  string `json:"reason"` // one sentence
 	Failed  bool   `json:"failed,omitempty"`
+}
+
+// ImageRef names an image by its digest, as the engine does: name@sha256:…, without
+// a tag. It is empty when there is no digest.
+func ImageRef(image, digest string) string {
+	if image == "" || digest == "" {
+		return ""
+	}
+	name, _, _ := strings.Cut(image, "@")
+	if at := strings.LastIndexByte(name, ':'); at > strings.LastIndexByte(name, '/') {
+		name = name[:at] // what is before a slash is a port
+	}
+	return name + "@" + digest
 }
 
 // Newer returns the services with a newer image.

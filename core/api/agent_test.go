@@ -28,6 +28,8 @@ func (w *world) ask(_ context.Context, server, question string, req any) (json.R
 		return say(schema.StackLogResp{Stdout: jsonText(r)})
 	case schema.ContainerStatsReq:
 		return say([]schema.ContainerUse{{ID: "c1", Stats: schema.Stats{Name: "web-1", CPU: "0.07%", Mem: "1.35%", Usage: "27.3MiB / 1.94GiB", Net: "0B / 0B", Block: "0B / 0B", PIDs: "3"}}})
+	case schema.ImageDigestsReq:
+		return say(schema.ImageDigestsResp{Images: map[string]schema.LocalImage{"sha256:1": {Digests: []string{"nginx@sha256:d1"}}}})
 	case schema.EngineListReq:
 		if r.Kind == schema.EngineImages {
 			return say(schema.EngineListResp{Images: []schema.EngineImage{{ID: "sha256:1", Name: "web:1", Tags: []string{"web:1"}, Digests: []string{}, InUse: true}}})
@@ -77,7 +79,7 @@ func (s singles) Deployments(context.Context) ([]schema.DeploymentView, error) {
 	var out []schema.DeploymentView
 	for _, r := range list {
 		out = append(out, schema.DeploymentView{
-			Resource: r, State: "running", Server: schema.Target{Kind: "server", ID: r.Config.ServerID, Name: "atlas"}, Container: &schema.Container{ID: "c1", Name: "web-1"},
+			Resource: r, State: "running", Server: schema.Target{Kind: "server", ID: r.Config.ServerID, Name: "atlas"}, Container: &schema.Container{ID: "c1", Name: "web-1", State: "running"}, Latest: "nginx@sha256:d2",
 		})
 	}
 	return out, err

@@ -71,7 +71,7 @@ func (a *API) containerRows() []Row {
 		}, func(ctx context.Context, p serverRef) ([]container, error) {
 			v, err := a.server(ctx, p.Server)
 			list := containersOf(v)
-			a.measure(ctx, list)
+			a.measure(ctx, each(list))
 			return list, err
 		}),
 		Read(spec{
@@ -167,13 +167,22 @@ func (a *API) matching(ctx context.Context, p containerRef) (matchingResource, e
 	return matchingResource{}, err
 }
 
+// each points at the containers of a list.
+func each(list []container) []*container {
+	out := make([]*container, len(list))
+	for i := range list {
+		out[i] = &list[i]
+	}
+	return out
+}
+
 // measureWait bounds how long a list waits for what containers use: one that comes
 // without is better than one that comes late.
 const measureWait = 2 * time.Second
 
 // measure adds what running containers use. A server that does not say it in time,
 // or an older agent, leaves it out.
-func (a *API) measure(ctx context.Context, list []container) {
+func (a *API) measure(ctx context.Context, list []*container) {
 	ctx, cancel := context.WithTimeout(ctx, measureWait)
 	defer cancel()
 	uses := map[string]chan []schema.ContainerUse{}
@@ -292,7 +301,7 @@ func (a *API) allContainers(ctx context.Context, p containerList) ([]container, 
 	if out, err = pageOf(out, p.Page, p.Limit); err != nil {
 		return nil, err
 	}
-	a.measure(ctx, out)
+	a.measure(ctx, each(out))
 	return out, nil
 }
 

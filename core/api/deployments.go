@@ -46,7 +46,7 @@ func (a *API) deploymentInfos(ctx context.Context) (map[string]info, error) {
 		if c.Image.Build != nil {
 			item.BuildID = orNull(c.Image.Build.BuildID)
 		}
-		full := deploymentInfo{}
+		full := deploymentInfo{Latest: v.Latest}
 		if v.Deployed != nil {
 			full.Name = v.Deployed.Project
 		}
@@ -150,6 +150,7 @@ func (a *API) deploymentContainer(ctx context.Context, p deploymentRef) (deploym
 	if v.Container != nil {
 		c := containerOf(v.Server, *v.Container)
 		out.Container = &c
+		a.measure(ctx, []*container{out.Container})
 	}
 	return out, err
 }

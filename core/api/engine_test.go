@@ -49,6 +49,8 @@ func TestInspections(t *testing.T) {
 		{"/read/InspectStackContainer", `{"stack":"web","service":"web"}`, 200, []string{`"Name":"/web-1"`}},
 		{"/read/InspectStackContainer", `{"stack":"web","service":"wbe"}`, 404, []string{`its services are web`}},
 		{"/read/ListAllStackServices", `{"terms":"WEB","state":["Healthy"]}`, 200, []string{`"service":"web"`, `"stack_name":"web"`}},
+		{"/read/ListStackServices", `{"stack":"web"}`, 200, []string{`"stats":{"name":"web-1","cpu_perc":"0.07%"`, `"image_digests":["nginx@sha256:d1"]`}},
+		{"/read/ListAllStackServices", `{"terms":"web"}`, 200, []string{`"stats":{"name":"web-1","cpu_perc":"0.07%"`, `"image_digests":["nginx@sha256:d1"]`}},
 		{"/read/ListAllStackServices", `{"stacks":["db"],"state":["Down"]}`, 200, []string{`[]`}},
 		{"/read/ListAllContainers", `{"sort_by":"Ports","sort_desc":true}`, 200, []string{`"stats":{"name":"web-1","cpu_perc":"0.07%","mem_perc":"1.35%","mem_usage":"27.3MiB / 1.94GiB"`}},
 		{"/read/ListAllContainers", `{"tags":["prod"]}`, 200, []string{`[]`}},
@@ -149,6 +151,8 @@ func TestDeploymentQuestions(t *testing.T) {
 		{"/read/SearchDeploymentLog", `{"deployment":"web-1","terms":["a"]}`, 200, `\"search\":{\"terms\":[\"a\"]}`},
 		{"/read/GetDeploymentStats", `{"deployment":"web-1"}`, 200, `{"name":"web-1","cpu_perc":"0.07%","mem_perc":"1.35%","mem_usage":"27.3MiB / 1.94GiB","net_io":"0B / 0B","block_io":"0B / 0B","pids":"3"}`},
 		{"/read/GetDeploymentContainer", `{"deployment":"web-1"}`, 200, `{"state":"running","container":{`},
+		{"/read/GetDeploymentContainer", `{"deployment":"web-1"}`, 200, `"stats":{"name":"web-1","cpu_perc":"0.07%"`},
+		{"/read/GetDeployment", `{"deployment":"web-1"}`, 200, `"latest_image_digest":"nginx@sha256:d2"`},
 	} {
 		if status, got := w.post(c.path, c.body); status != c.status || !strings.Contains(got, c.want) {
 			t.Errorf("%s %s: %d %s", c.path, c.body, status, got)

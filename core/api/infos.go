@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"berth/schema"
@@ -204,16 +205,37 @@ func stackInfoOf(v schema.StackView) stackInfo {
 		LatestHash: orNull(short(v.Latest.Commit)), LatestMessage: orNull(v.Latest.Message),
 	}
 	for _, s := range v.Services {
-		i.LatestServices = append(i.LatestServices, serviceNames{Service: s.Name, Container: containerName(s), Image: s.Image})
+		one := serviceNames{Service: s.Name, Container: containerName(s), Image: s.Image}
+		if u := foundFor(v, s.Name); u != nil {
+			one.Digest = orNull(schema.ImageRef(u.Image, u.Latest))
+		}
+		i.LatestServices = append(i.LatestServices, one)
 	}
 	if d := v.Deployed; d != nil {
 		i.Project, i.DeployedHash, i.DeployedMessage = orNull(d.Project), orNull(short(d.Commit)), orNull(d.Message)
 		i.DeployedServices = []serviceNames{}
 		for _, s := range d.Services {
-			i.DeployedServices = append(i.DeployedServices, serviceNames{Service: s.Name, Container: s.Container, Image: s.Image})
+			one := serviceNames{Service: s.Name, Container: s.Container, Image: s.Image}
+			if u := foundFor(v, s.Name); u != nil {
+				one.Digest = orNull(schema.ImageRef(u.Image, u.Running))
+			}
+			i.DeployedServices = append(i.DeployedServices, one)
 		}
 	}
 	return i
+}
+
+// foundFor is what the last look for newer images found for a service, if it still
+// holds.
+func foundFor(v schema.StackView, service string) *schema.ServiceUpdate {
+	if v.Update == nil {
+		return nil
+	}
+	i := slices.IndexFunc(v.Update.Services, func(u schema.ServiceUpdate) bool { return u.Service == service })
+	if i < 0 {
+		return nil
+	}
+	return &v.Update.Services[i]
 }
 
 func containerName(s schema.ServiceView) string {
@@ -237,12 +259,8 @@ func stackItemOf(v schema.StackView, repos map[string]string) stackItem {
 	}
 	for _, s := range v.Services {
 		one := serviceUpdate{Service: s.Name, Image: s.Image}
-		if v.Update != nil {
-			for _, u := range v.Update.Services {
-				if u.Service == s.Name {
-					one = serviceUpdateOf(u)
-				}
-			}
+		if u := foundFor(v, s.Name); u != nil {
+			one = serviceUpdateOf(*u)
 		}
 		i.Services = append(i.Services, one)
 	}

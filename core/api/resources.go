@@ -276,22 +276,40 @@ func (b kindAPI) selected(ctx context.Context, p listParams) ([]rawResource, map
 	return list, infos, err
 }
 
+// newResource are the parameters of Create.
+type newResource struct {
+	Name   string          `json:"name" doc:"Its name."`
+	Config json.RawMessage `json:"config,omitempty" doc:"Settings; those not given have their default."`
+}
+
+// copiedResource are the parameters of Copy.
+type copiedResource struct {
+	Name string `json:"name" doc:"Name of the new one."`
+	ID   string `json:"id" doc:"Name or id of the one to copy."`
+}
+
 func (b kindAPI) create() Row {
-	type params struct {
-		Name   string          `json:"name" doc:"Its name."`
-		Config json.RawMessage `json:"config,omitempty" doc:"Settings; those not given have their default."`
-	}
-	r := Write(spec{
+	s := spec{
 		name: "Create" + b.name, doc: "Create a " + b.k.Name() + ".", needs: access.CanCreate, creates: b.k.Name(),
 		example: map[string]any{"name": "my-" + b.k.Name(), "config": map[string]any{}},
-	}, func(ctx context.Context, p params) (envelope, error) {
-		raw, _, err := b.a.edited(ctx, "Create", b.k, "", func() (json.RawMessage, error) { return b.k.Create(ctx, p.Name, p.Config) })
-		if err != nil {
-			return envelope{}, err
-		}
-		return b.show(ctx, raw)
-	})
-	return b.withSettings(r)
+	}
+	if b.hasAgent() {
+		return b.withSettings(Write(s, func(ctx context.Context, p newServer) (envelope, error) {
+			return b.added(ctx, "Create", "", b.withAgent(ctx, p.PublicKey, func() (json.RawMessage, error) { return b.k.Create(ctx, p.Name, p.Config) }))
+		}))
+	}
+	return b.withSettings(Write(s, func(ctx context.Context, p newResource) (envelope, error) {
+		return b.added(ctx, "Create", "", func() (json.RawMessage, error) { return b.k.Create(ctx, p.Name, p.Config) })
+	}))
+}
+
+// added makes a resource, of another one if key names it.
+func (b kindAPI) added(ctx context.Context, verb, key string, do func() (json.RawMessage, error)) (envelope, error) {
+	raw, _, err := b.a.edited(ctx, verb, b.k, key, do)
+	if err != nil {
+		return envelope{}, err
+	}
+	return b.show(ctx, raw)
 }
 
 // copyNeeds is what one must be allowed on a resource to copy it: settings of some
@@ -305,20 +323,18 @@ func copyNeeds(kind string) access.Level {
 }
 
 func (b kindAPI) copy() Row {
-	type params struct {
-		Name string `json:"name" doc:"Name of the new one."`
-		ID   string `json:"id" doc:"Name or id of the one to copy."`
-	}
-	r := Write(spec{
+	s := spec{
 		name: "Copy" + b.name, doc: "Create a " + b.k.Name() + " with the settings of another.", needs: copyNeeds(b.k.Name()), kind: b.k.Name(), creates: b.k.Name(),
 		example: map[string]any{"name": "another", "id": "my-" + b.k.Name()},
-	}, func(ctx context.Context, p params) (envelope, error) {
-		raw, _, err := b.a.edited(ctx, "Copy", b.k, p.ID, func() (json.RawMessage, error) { return b.k.Copy(ctx, p.ID, p.Name) })
-		if err != nil {
-			return envelope{}, err
-		}
-		return b.show(ctx, raw)
+	}
+	r := Write(s, func(ctx context.Context, p copiedResource) (envelope, error) {
+		return b.added(ctx, "Copy", p.ID, func() (json.RawMessage, error) { return b.k.Copy(ctx, p.ID, p.Name) })
 	})
+	if b.hasAgent() {
+		r = Write(s, func(ctx context.Context, p copiedServer) (envelope, error) {
+			return b.added(ctx, "Copy", p.ID, b.withAgent(ctx, p.PublicKey, func() (json.RawMessage, error) { return b.k.Copy(ctx, p.ID, p.Name) }))
+		})
+	}
 	r.Result = b.shape
 	return r
 }

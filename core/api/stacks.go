@@ -95,7 +95,45 @@ func (a *API) stack(ctx context.Context, key string) (schema.StackView, error) {
 
 func (a *API) stackServices(ctx context.Context, p stackRef) ([]stackService, error) {
 	v, err := a.stack(ctx, p.Stack)
-	return servicesOf(v), err
+	out := servicesOf(v)
+	a.inspectServices(ctx, out)
+	return out, err
+}
+
+// inspectServices adds what the containers of services use, and the digests of their
+// images. What a server does not say in time is left out.
+func (a *API) inspectServices(ctx context.Context, list []stackService) {
+	var there []*container
+	images := map[string][]string{} // ids, by server
+	for _, s := range list {
+		if c := s.Container; c != nil {
+			there = append(there, c)
+			if c.ImageID != "" && !slices.Contains(images[c.ServerID], c.ImageID) {
+				images[c.ServerID] = append(images[c.ServerID], c.ImageID)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, measureWait)
+	defer cancel()
+	answers := make(chan map[string]schema.LocalImage, len(images))
+	for server, ids := range images {
+		go func() {
+			resp, _ := ask(ctx, a, schema.Target{ID: server}, schema.ImageDigests, schema.ImageDigestsReq{Images: ids}, "look at the images")
+			answers <- resp.Images
+		}()
+	}
+	a.measure(ctx, there)
+	known := map[string][]string{}
+	for range images {
+		for id, image := range <-answers {
+			known[id] = image.Digests
+		}
+	}
+	for i := range list {
+		if c := list[i].Container; c != nil && len(known[c.ImageID]) > 0 {
+			list[i].Digests = known[c.ImageID]
+		}
+	}
 }
 
 func servicesOf(v schema.StackView) []stackService {
@@ -206,7 +244,11 @@ func (a *API) allStackServices(ctx context.Context, p serviceQuery) ([]stackServ
 			}
 		}
 	}
-	return pageOf(out, p.Page, p.Limit)
+	if out, err = pageOf(out, p.Page, p.Limit); err != nil {
+		return nil, err
+	}
+	a.inspectServices(ctx, out)
+	return out, nil
 }
 
 func projectOf(v schema.StackView) string {

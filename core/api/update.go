@@ -20,10 +20,12 @@ type Update struct {
 	Logs      []Log  `json:"logs"`
 	Ended     *int64 `json:"end_ts"`
 	Status    string `json:"status" enum:"Queued,InProgress,Complete"`
-	Commit    string `json:"commit_hash,omitempty"`
-	Other     string `json:"other_data,omitempty"` // what was decided and why, in words
-	Prev      string `json:"prev_toml,omitempty"`
-	Current   string `json:"current_toml,omitempty"`
+	// Version is what a build makes, from when that is decided.
+	Version *schema.Version `json:"version,omitempty"`
+	Commit  string          `json:"commit_hash,omitempty"`
+	Other   string          `json:"other_data,omitempty"` // what was decided and why, in words
+	Prev    string          `json:"prev_toml,omitempty"`
+	Current string          `json:"current_toml,omitempty"`
 }
 
 // UpdateItem is an Update in a list.
@@ -36,7 +38,9 @@ type UpdateItem struct {
 	Operator  string `json:"operator"`
 	Target    target `json:"target"`
 	Status    string `json:"status" enum:"Queued,InProgress,Complete"`
-	Other     string `json:"other_data,omitempty"`
+	// Version is as in Update.
+	Version *schema.Version `json:"version,omitempty"`
+	Other   string          `json:"other_data,omitempty"`
 }
 
 // Log is one stage of an Update.
@@ -116,7 +120,7 @@ func updateOf(r *schema.Run) Update {
 	u := Update{
 		ID: &oid{r.ID}, Operation: operation(r), Started: r.Queued, Success: !r.State.Terminal() || r.State.Good(),
 		Operator: id, Target: wireTarget(r.Target), Status: status(r.State), Commit: short(r.Commit), Other: decided(r),
-		Logs: []Log{},
+		Logs: []Log{}, Version: versionOf(r),
 	}
 	if r.State.Terminal() {
 		u.Ended = &r.Ended
@@ -129,8 +133,23 @@ func itemOf(r *schema.Run) UpdateItem {
 	_, name := operatorOf(r.Actor)
 	return UpdateItem{
 		ID: r.ID, Operation: u.Operation, Started: u.Started, Success: u.Success, Username: name, Operator: u.Operator,
-		Target: u.Target, Status: u.Status, Other: u.Other,
+		Target: u.Target, Status: u.Status, Version: u.Version, Other: u.Other,
 	}
+}
+
+// versionOf is the version that a run of a build makes; nil for other runs, and
+// until it is decided.
+func versionOf(r *schema.Run) *schema.Version {
+	if r.Action != "RunBuild" || len(r.Plan) == 0 {
+		return nil
+	}
+	var plan struct {
+		Version schema.Version `json:"version"`
+	}
+	if json.Unmarshal(r.Plan, &plan) != nil || plan.Version.IsZero() {
+		return nil
+	}
+	return &plan.Version
 }
 
 func decided(r *schema.Run) string {

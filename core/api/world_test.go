@@ -49,7 +49,7 @@ func (v views) Stacks(context.Context) ([]schema.StackView, error) {
 		out = append(out, schema.StackView{
 			Resource: r, State: schema.StackRunning, Server: schema.Target{Kind: "server", ID: r.Config.ServerID, Name: "atlas"},
 			Deployed: &schema.Deployed{Project: r.Name, Commit: "1481a2de7b2a7d02428ad93446ab166be7793fbb"},
-			Services: []schema.ServiceView{{Name: "web", Image: "nginx", State: "healthy", Containers: []schema.Container{{Name: "web-1"}}}},
+			Services: []schema.ServiceView{{Name: "web", Image: "nginx", State: "healthy", Containers: []schema.Container{{ID: "c1", Name: "web-1", State: "running", ImageID: "sha256:1"}}}},
 		})
 	}
 	return out, err
