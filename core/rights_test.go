@@ -334,6 +334,44 @@ func TestAuditIsNotFlooded(t *testing.T) {
 	}
 }
 
+// TestNobodyGetsRightsByNamesAndTags changes that by which groups know resources.
+func TestNobodyGetsRightsByNamesAndTags(t *testing.T) {
+	d := openDoor(t, config(t, t.TempDir()))
+	users := people(d)
+	by := func(name string) *somebody {
+		return users[slices.IndexFunc(users, func(p *somebody) bool { return p.name == name })]
+	}
+	post := func(who *somebody, path string, params any, want int) {
+		t.Helper()
+		body, err := json.Marshal(params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, text := who.door.post(path, body); status != want {
+			t.Errorf("%s by %s: %d %s, want %d", path, who.name, status, text, want)
+		}
+	}
+	meta := func(tags ...string) any {
+		return map[string]any{"target": map[string]string{"type": "Server", "id": "attic"}, "tags": tags}
+	}
+	d.call("/write/CreateServer", map[string]any{"name": "attic"}, &struct{}{})
+	d.call("/write/CreateUserGroup", map[string]any{"name": "ops"}, &struct{}{})
+	d.call("/write/SetUsersInUserGroup", map[string]any{"user_group": "ops", "users": []string{"writer", "nobody"}}, &struct{}{})
+	d.call("/write/UpdateUserGroup", map[string]any{"id": "ops", "config": map[string]any{"permissions": []any{
+		map[string]any{"target": map[string]string{"type": "Server", "id": "tag:prod"}, "level": "Write", "specific": []string{"Terminal"}},
+		map[string]any{"target": map[string]string{"type": "Server", "id": "web-*"}, "level": "Read", "specific": []string{"Processes"}},
+	}}}, &struct{}{})
+	post(by("nobody"), "/write/CreateTag", map[string]any{"name": "mine"}, http.StatusOK)
+	post(by("writer"), "/write/UpdateResourceMeta", meta("mine"), http.StatusOK)
+	post(by("writer"), "/write/UpdateResourceMeta", meta("mine", "prod"), http.StatusForbidden)
+	post(by("writer"), "/write/RenameServer", map[string]any{"id": "attic", "name": "web-1"}, http.StatusForbidden)
+	post(by("writer"), "/write/RenameServer", map[string]any{"id": "attic", "name": "loft"}, http.StatusOK)
+	post(by("nobody"), "/write/RenameTag", map[string]any{"id": "mine", "name": "prod"}, http.StatusForbidden)
+	post(by("nobody"), "/read/GetServer", map[string]any{"server": "loft"}, http.StatusForbidden)
+	post(by("nobody"), "/write/RenameTag", map[string]any{"id": "mine", "name": "ours"}, http.StatusOK)
+	post(by("nobody"), "/write/DeleteTag", map[string]any{"id": "ours"}, http.StatusOK)
+}
+
 // TestGroupsAndCreators asks what a group's patterns and tags give, and what the
 // creator of something may.
 func TestGroupsAndCreators(t *testing.T) {

@@ -146,11 +146,33 @@ func (g *Gate) RightsOn(u User, kind, id string) Rights {
 	if !ok {
 		return Rights{}
 	}
+	return g.of(u, t)
+}
+
+// of is what a user may do with a resource, by itself and by what it is on.
+func (g *Gate) of(u User, t Thing) Rights {
 	r := g.on(u, t)
-	if kind == "stack" || kind == "deployment" { // what one may do on the host, one may do to what is on it
+	if t.Kind == "stack" || t.Kind == "deployment" { // what one may do on the host, one may do to what is on it
 		r.specific |= g.specifics(u, "server", t.Server) | g.specifics(u, "swarm", t.Swarm)
 	}
 	return r
+}
+
+// Gains refuses what would give the caller of ctx more rights on a resource than he
+// has: groups have theirs by names and tags, which those change who may edit it.
+func Gains(ctx context.Context, was, then Thing) error {
+	c, ok := CallerOf(ctx)
+	if !ok || c.Admin || c.gate == nil {
+		return nil
+	}
+	u, err := c.gate.User(c.UserID)
+	if err != nil {
+		return err
+	}
+	if has := c.gate.of(u, was); has.And(c.gate.of(u, then)) != has {
+		return schema.Errorf(schema.Denied, "%s would get more rights on %s %q by this name, or by these tags: an administrator can give them", c.Username, was.Kind, was.Name)
+	}
+	return nil
 }
 
 func (g *Gate) specifics(u User, kind, id string) uint8 {

@@ -250,8 +250,25 @@ func (a *API) ownTag(ctx context.Context, key string) (schema.Tag, error) {
 	return t, schema.Wrap(schema.CodeOf(err), err, "change tag %q, which is somebody else's", t.Name)
 }
 
+// freeTags refuses to change tags on all that carries them when groups have permissions
+// by them, unless the caller is an administrator.
+func (a *API) freeTags(ctx context.Context, names ...string) error {
+	for _, g := range a.deps.Kinds.Groups() {
+		for _, p := range g.Permissions {
+			if tag, ok := strings.CutPrefix(p.Target.ID, access.TagPrefix); ok && slices.Contains(names, tag) {
+				err := access.Permit(ctx, access.IsAdmin, schema.Target{})
+				return schema.Wrap(schema.CodeOf(err), err, "change tag %q, by which the group %q has permissions", tag, g.Name)
+			}
+		}
+	}
+	return nil
+}
+
 func (a *API) deleteTag(ctx context.Context, p tagDelete) (tag, error) {
 	t, err := a.ownTag(ctx, p.ID)
+	if err == nil {
+		err = a.freeTags(ctx, t.Name)
+	}
 	if err != nil {
 		return tag{}, err
 	}
@@ -272,6 +289,9 @@ func (a *API) renameTag(ctx context.Context, p tagRename) (tag, error) {
 	}
 	if other, err := a.findTag(ctx, name); err == nil {
 		return tag{}, schema.Errorf(schema.Conflict, "there is a tag %q already", other.Name)
+	}
+	if err := a.freeTags(ctx, t.Name, name); err != nil {
+		return tag{}, err
 	}
 	was := t.Name
 	t.Name = name
@@ -325,11 +345,20 @@ func (a *API) replaceTag(ctx context.Context, was, now string) error {
 // carried turns names or ids of tags into names for a resource to carry; names that
 // are new become tags of the caller.
 func (a *API) carried(ctx context.Context, given []string) ([]string, error) {
+	out, fresh, err := a.named(ctx, given)
+	if err == nil {
+		err = a.makeTags(ctx, fresh)
+	}
+	return out, err
+}
+
+// named turns names or ids of tags into names, and says which are new.
+func (a *API) named(ctx context.Context, given []string) (out, fresh []string, err error) {
 	list, err := a.allTags(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := make([]string, len(given))
+	out = make([]string, len(given))
 	for i, key := range given {
 		t, err := pickTag(list, strings.TrimSpace(key))
 		switch {
@@ -337,19 +366,27 @@ func (a *API) carried(ctx context.Context, given []string) ([]string, error) {
 			out[i] = t.Name
 			continue
 		case schema.IsID(key):
-			return nil, err
+			return nil, nil, err
 		}
 		if out[i], err = schema.TagName(key); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if a.deps.Tags == nil {
-			continue
-		}
-		if _, err := a.createTag(ctx, tagCreate{Name: out[i]}); err != nil && schema.CodeOf(err) != schema.Conflict {
-			return nil, err
+		fresh = append(fresh, out[i])
+	}
+	return out, fresh, nil
+}
+
+// makeTags makes new names tags of the caller.
+func (a *API) makeTags(ctx context.Context, names []string) error {
+	if a.deps.Tags == nil {
+		return nil
+	}
+	for _, name := range names {
+		if _, err := a.createTag(ctx, tagCreate{Name: name}); err != nil && schema.CodeOf(err) != schema.Conflict {
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 func (a *API) metaRow() Row {
@@ -376,14 +413,17 @@ func (a *API) metaRow() Row {
 			return None{}, err
 		}
 		m := resource.Meta{Description: p.Description, Template: p.Template, Base: p.Base}
+		var fresh []string
 		if p.Tags != nil {
-			names, err := a.carried(ctx, *p.Tags)
-			if err != nil {
+			var names []string
+			if names, fresh, err = a.named(ctx, *p.Tags); err != nil {
 				return None{}, err
 			}
 			m.Tags = &names
 		}
-		_, err = k.Describe(ctx, t.ID, m)
-		return None{}, err
+		if _, err = k.Describe(ctx, t.ID, m); err != nil {
+			return None{}, err
+		}
+		return None{}, a.makeTags(ctx, fresh)
 	})
 }

@@ -149,7 +149,7 @@ func (k *Kind[C]) Update(ctx context.Context, key string, patch []byte) (json.Ra
 
 // Describe changes description, template and tags.
 func (k *Kind[C]) Describe(ctx context.Context, key string, m Meta) (json.RawMessage, error) {
-	return k.edit(ctx, key, func(r *schema.Resource[C]) error {
+	return k.edit(ctx, key, k.known(ctx, func(r *schema.Resource[C]) error {
 		if m.Description != nil {
 			r.Description = *m.Description
 		}
@@ -166,15 +166,27 @@ func (k *Kind[C]) Describe(ctx context.Context, key string, m Meta) (json.RawMes
 			}
 		}
 		return nil
-	})
+	}))
 }
 
 // Rename gives a resource another name; what refers to it still does.
 func (k *Kind[C]) Rename(ctx context.Context, key, to string) (json.RawMessage, error) {
-	return k.edit(ctx, key, func(r *schema.Resource[C]) error {
+	return k.edit(ctx, key, k.known(ctx, func(r *schema.Resource[C]) error {
 		r.Name = to
 		return nil
-	})
+	}))
+}
+
+// known is a change of that by which groups know a resource, its name and its tags:
+// nobody gets rights by it.
+func (k *Kind[C]) known(ctx context.Context, change func(*schema.Resource[C]) error) func(*schema.Resource[C]) error {
+	return func(r *schema.Resource[C]) error {
+		was := k.thingOf(*r, refsOf(&r.Config))
+		if err := change(r); err != nil {
+			return err
+		}
+		return access.Gains(ctx, was, k.thingOf(*r, refsOf(&r.Config)))
+	}
 }
 
 // Copy makes a new resource with the settings of another.

@@ -52,8 +52,12 @@ func (k *Kind[C]) thing(id string) (access.Thing, bool) {
 	if h == nil {
 		return access.Thing{}, false
 	}
-	t := access.Thing{Kind: k.name, ID: h.r.ID, Name: h.r.Name, Tags: h.r.Tags, Base: h.r.Base}
-	for _, r := range h.refs {
+	return k.thingOf(h.r, h.refs), true
+}
+
+func (k *Kind[C]) thingOf(x schema.Resource[C], refs []reference) access.Thing {
+	t := access.Thing{Kind: k.name, ID: x.ID, Name: x.Name, Tags: x.Tags, Base: x.Base}
+	for _, r := range refs {
 		switch r.path {
 		case "server_id":
 			t.Server = r.value
@@ -61,7 +65,7 @@ func (k *Kind[C]) thing(id string) (access.Thing, bool) {
 			t.Swarm = r.value
 		}
 	}
-	return t, true
+	return t
 }
 
 // referring checks that the caller of ctx may make settings refer to what they
