@@ -133,7 +133,7 @@ func (c *core) Builds(ctx context.Context) ([]schema.BuildView, error) {
 		if v.LastRun != nil {
 			at = max(at, v.LastRun.Queued)
 		}
-		v.Latest = c.newest(seen, v.Latest, at)
+		v.Latest, v.Seen = c.newest(seen, v.Latest, at), c.seenOf(r.ID)
 		out = append(out, v)
 	}
 	slices.SortFunc(out, func(a, b schema.BuildView) int { return cmp.Compare(a.Resource.Name, b.Resource.Name) })

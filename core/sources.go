@@ -5,7 +5,6 @@ import (
 	"context"
 	"path"
 	"strings"
-	"time"
 
 	"berth/bus"
 	"berth/core/store"
@@ -29,24 +28,6 @@ func (c *core) newest(id string, have schema.CommitInfo, at int64) schema.Commit
 
 // sources are where stacks, builds and repos have their files from.
 type sources struct{ c *core }
-
-// Refresh looks up where a resource's sources stand, and keeps it. Files that are in
-// no repository are not looked at before a deploy.
-func (s sources) Refresh(ctx context.Context, t schema.Target) error {
-	src, of, err := s.git(ctx, t)
-	if err != nil || src == nil {
-		return err
-	}
-	at, err := s.c.syncs.Latest(ctx, *src)
-	if err != nil {
-		return schema.Wrap(schema.CodeOf(err), err, "look up the sources of %s %q", t.Kind, t.Name)
-	}
-	if _, err := s.c.seen.Put(ctx, of, schema.Seen{CommitInfo: at, At: time.Now().UnixMilli()}); err != nil {
-		return schema.Wrap(schema.CodeOf(err), err, "keep where the sources of %s %q stand", t.Kind, t.Name)
-	}
-	s.c.changes.announce(schema.Change{Topic: t.Kind, ID: t.ID})
-	return nil
-}
 
 // git returns the repository of a resource and the id of the resource that names it:
 // its own, or the linked repo's. It is nil for files that are elsewhere.
@@ -122,7 +103,7 @@ func (s sources) WriteBuildFile(ctx context.Context, t schema.Target, text, by s
 // commit writes a file of a resource's repository; setting holds the file of a
 // resource that has none.
 func (s sources) commit(ctx context.Context, t schema.Target, file, text, by, setting string) (string, error) {
-	src, of, err := s.git(ctx, t)
+	src, _, err := s.git(ctx, t)
 	if err != nil {
 		return "", err
 	}
@@ -134,8 +115,8 @@ func (s sources) commit(ctx context.Context, t schema.Target, file, text, by, se
 	if err != nil {
 		return "", schema.Wrap(schema.CodeOf(err), err, "write %s of %s %q", file, t.Kind, t.Name)
 	}
-	if _, err := s.c.seen.Put(ctx, of, schema.Seen{CommitInfo: at, At: time.Now().UnixMilli()}); err != nil {
-		s.c.cfg.Log.Warn("keep where the sources stand", "of", t.Name, "err", err)
+	if err := s.Refresh(ctx, t); err != nil { // it is written: the next look shows it
+		s.c.cfg.Log.Warn("look at the sources after a file was written", "of", t.Name, "err", err)
 	}
 	return file + ": commit " + at.Commit[:min(len(at.Commit), 7)] + " on branch " + src.Branch, nil
 }

@@ -161,7 +161,7 @@ func (c *core) stackView(r schema.Resource[schema.StackConfig], runs []*schema.R
 	default:
 		v.State, v.Status = monitor.StackState(v.Services, r.Config.IgnoreServices)
 	}
-	v.Latest = c.latest(r, runs)
+	v.Latest, v.Seen = c.latest(r, runs), c.seenOf(r.ID)
 	if u, err := c.updates.Get(r.ID); err == nil && (v.Deployed == nil || v.Deployed.At < u.Value.CheckedAt) {
 		v.Update = &u.Value
 	}

@@ -78,6 +78,7 @@ func (a *Agent) questions() error {
 			return a.host.Processes(ctx)
 		}),
 		bus.Answer(a.conn, schema.FileWrite, a.writeFile),
+		bus.Answer(a.conn, schema.FileRead, a.readFiles),
 		bus.Answer(a.conn, schema.ContainerRename, func(ctx context.Context, req schema.ContainerRenameReq) (struct{}, error) {
 			return struct{}{}, a.engine.RenameContainer(ctx, req.From, req.To)
 		}),

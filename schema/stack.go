@@ -113,6 +113,14 @@ func (c StackConfig) Source() Source {
 	return SourceInline
 }
 
+// Compose lists the compose files, relative to the run directory.
+func (c StackConfig) Compose() []string {
+	if len(c.FilePaths) == 0 {
+		return []string{"compose.yaml"}
+	}
+	return c.FilePaths
+}
+
 // Check finds what is right in form but cannot work: errors for settings of
 // ours, warnings where Komodo would accept it and fail at the deploy.
 func (c StackConfig) Check() Report {

@@ -59,6 +59,8 @@ type StackView struct {
 	Recent   []RunState            `json:"recent,omitempty"` // states of the last runs, oldest first
 	// Update is what the last look for newer images found, if nothing was deployed since.
 	Update *UpdateState `json:"update,omitempty"`
+	// Seen is what was in its sources when somebody looked.
+	Seen *Seen `json:"-"`
 }
 
 // ServiceView is one service of a stack.
@@ -91,6 +93,7 @@ type BuildView struct {
 	Version  Version               `json:"version"`         // of the newest image
 	Built    BuildState            `json:"built"`
 	Latest   CommitInfo            `json:"latest,omitzero"` // newest commit that was built, or tried
+	Seen     *Seen                 `json:"-"`               // what was in its sources when somebody looked
 	LastRun  *Run                  `json:"last_run,omitempty"`
 	Recent   []RunState            `json:"recent,omitempty"`
 }

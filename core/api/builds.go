@@ -15,7 +15,7 @@ type BuildViews interface {
 	Builders(ctx context.Context) ([]schema.Resource[schema.BuilderConfig], error)
 }
 
-// buildInfo has the members of Komodo's build; contents are not kept.
+// buildInfo has the members of Komodo's build.
 type buildInfo struct {
 	Built          int64   `json:"last_built_at"`
 	BuiltHash      *string `json:"built_hash"`
@@ -63,13 +63,12 @@ func (a *API) buildInfos(ctx context.Context) (map[string]info, error) {
 		if len(c.ImageRegistry) > 0 {
 			item.Registry = orNull(c.ImageRegistry[0].Domain)
 		}
-		out[v.Resource.ID] = info{
-			full: buildInfo{
-				Built: v.Built.BuiltAt, BuiltHash: hash, BuiltMessage: orNull(v.Built.Message),
-				LatestHash: orNull(short(v.Latest.Commit)), LatestMessage: orNull(v.Latest.Message),
-			},
-			item: item, state: v.State,
+		full := buildInfo{
+			Built: v.Built.BuiltAt, BuiltHash: hash, BuiltMessage: orNull(v.Built.Message),
+			LatestHash: orNull(short(v.Latest.Commit)), LatestMessage: orNull(v.Latest.Message),
 		}
+		full.showSources(v)
+		out[v.Resource.ID] = info{full: full, item: item, state: v.State}
 	}
 	return out, err
 }

@@ -139,12 +139,12 @@ type stackInfo struct {
 	Project          *string        `json:"deployed_project_name"`
 	DeployedHash     *string        `json:"deployed_hash"`
 	DeployedMessage  *string        `json:"deployed_message"`
-	DeployedContents []None         `json:"deployed_contents" null:"true"`
+	DeployedContents []fileContents `json:"deployed_contents" null:"true"`
 	DeployedServices []serviceNames `json:"deployed_services" null:"true"`
 	DeployedConfig   *string        `json:"deployed_config"`
 	LatestServices   []serviceNames `json:"latest_services"`
-	RemoteContents   []None         `json:"remote_contents" null:"true"`
-	RemoteErrors     []None         `json:"remote_errors" null:"true"`
+	RemoteContents   []remoteFile   `json:"remote_contents" null:"true"`
+	RemoteErrors     []fileContents `json:"remote_errors" null:"true"`
 	LatestHash       *string        `json:"latest_hash"`
 	LatestMessage    *string        `json:"latest_message"`
 }
@@ -219,10 +219,24 @@ func stackInfoOf(v schema.StackView) stackInfo {
 			if u := foundFor(v, s.Name); u != nil {
 				one.Digest = orNull(schema.ImageRef(u.Image, u.Running))
 			}
+			if one.Digest == nil {
+				one.Digest = orNull(runningDigest(v, s.Name))
+			}
 			i.DeployedServices = append(i.DeployedServices, one)
 		}
 	}
+	i.showSources(v)
 	return i
+}
+
+// runningDigest is the digest of the image that a service runs, if somebody looked
+// since it was started.
+func runningDigest(v schema.StackView, service string) string {
+	at := slices.IndexFunc(v.Services, func(s schema.ServiceView) bool { return s.Name == service && len(s.Containers) > 0 })
+	if at < 0 || v.Seen == nil {
+		return ""
+	}
+	return v.Seen.Images[v.Services[at].Containers[0].ImageID]
 }
 
 // foundFor is what the last look for newer images found for a service, if it still
@@ -252,7 +266,7 @@ func stackItemOf(v schema.StackView, repos map[string]string) stackItem {
 		LinkedRepo: c.LinkedRepo, LinkedName: repos[c.LinkedRepo], Provider: c.GitProvider, Repo: c.Repo, Branch: c.Branch,
 		RepoLink: repoLink(c.GitProvider, c.GitHTTPS, c.Repo, c.Branch), State: v.State, Status: orNull(v.Status),
 		Services: []serviceUpdate{}, UpdateAll: c.AutoUpdateAllServices, NoProject: v.State == schema.StackDown,
-		Missing: []string{}, LatestHash: orNull(short(v.Latest.Commit)),
+		Missing: missing(v), LatestHash: orNull(short(v.Latest.Commit)),
 	}
 	if v.Deployed != nil {
 		i.DeployedHash = orNull(short(v.Deployed.Commit))

@@ -53,3 +53,54 @@ func TestAStackSaysWhichImagesAreKnown(t *testing.T) {
 		t.Errorf("services of the list: %+v", item.Services)
 	}
 }
+
+func TestFilesAreShownOfTheCommitThatWasDeployed(t *testing.T) {
+	file := func(text string) []schema.SeenFile { return []schema.SeenFile{{Path: "compose.yaml", Text: text}} }
+	v := schema.StackView{
+		Seen:     &schema.Seen{Files: file("new"), FilesOf: "b", Before: file("old"), BeforeOf: "a", Images: map[string]string{"i1": "web@sha256:d"}},
+		Deployed: &schema.Deployed{Commit: "a", At: 5, Services: []schema.DeployedService{{Name: "web"}}},
+		Services: []schema.ServiceView{{Name: "web", Containers: []schema.Container{{ImageID: "i1"}}}},
+	}
+	v.Resource.Config.Repo = "ada/app"
+	info := stackInfoOf(v)
+	if len(info.RemoteContents) != 1 || info.RemoteContents[0].Contents != "new" || len(info.DeployedContents) != 1 || info.DeployedContents[0].Contents != "old" {
+		t.Errorf("remote %+v, deployed %+v", info.RemoteContents, info.DeployedContents)
+	}
+	if d := info.DeployedServices[0].Digest; d == nil || *d != "web@sha256:d" {
+		t.Errorf("the image that runs: %v", d)
+	}
+	v.Deployed.Commit = "c" // at which nobody looked
+	if got := stackInfoOf(v).DeployedContents; got != nil {
+		t.Errorf("deployed at a commit that was not looked at: %+v", got)
+	}
+	v.Resource.Config.FilePaths = schema.StrList{"other.yaml"} // what was seen is of no file it has
+	if got := stackInfoOf(v).RemoteContents; len(got) != 0 {
+		t.Errorf("files that are not in the settings: %+v", got)
+	}
+}
+
+func TestFilesOfAStackItself(t *testing.T) {
+	v := schema.StackView{Deployed: &schema.Deployed{At: 5}}
+	v.Resource.Updated, v.Resource.Config.FileContents = 4, "services: {}\n"
+	info := stackInfoOf(v)
+	if len(info.DeployedContents) != 1 || info.DeployedContents[0].Contents != "services: {}\n" || info.RemoteContents != nil {
+		t.Errorf("deployed %+v, remote %+v", info.DeployedContents, info.RemoteContents)
+	}
+	v.Resource.Updated = 6 // since then it is another
+	if got := stackInfoOf(v).DeployedContents; got != nil {
+		t.Errorf("changed since it was deployed: %+v", got)
+	}
+}
+
+func TestTheDockerfileThatWasBuilt(t *testing.T) {
+	v := schema.BuildView{Built: schema.BuildState{Commit: "a"}, Seen: &schema.Seen{
+		Files: []schema.SeenFile{{Path: "Dockerfile", Problem: "img/Dockerfile is not in the repository", Missing: true}}, FilesOf: "b",
+		Before: []schema.SeenFile{{Path: "Dockerfile", Text: "FROM old"}}, BeforeOf: "a",
+	}}
+	v.Resource.Config.Repo, v.Resource.Config.BuildPath = "ada/app", "img"
+	var info buildInfo
+	info.showSources(v)
+	if info.RemoteContents != nil || info.RemoteError == nil || *info.RemotePath != "img/Dockerfile" || info.BuiltContents == nil || *info.BuiltContents != "FROM old" {
+		t.Errorf("%+v", info)
+	}
+}

@@ -10,20 +10,58 @@ import (
 	"berth/schema"
 )
 
-// Latest asks a repository where its branch, or pinned commit, stands.
-func (s *Syncer) Latest(ctx context.Context, src schema.GitSource) (schema.CommitInfo, error) {
+// ReadSource asks a repository where its branch, or pinned commit, stands, and reads
+// files of that commit, which lie in dir.
+func (s *Syncer) ReadSource(ctx context.Context, src schema.GitSource, dir string, files []string) (schema.CommitInfo, []schema.SeenFile, error) {
 	p, err := s.repos.place(ctx, src)
 	if err != nil {
-		return schema.CommitInfo{}, err
+		return schema.CommitInfo{}, nil, err
 	}
 	l := s.repos.look()
 	defer l.close()
 	at, err := l.at(ctx, p)
 	if err != nil {
-		return schema.CommitInfo{}, err
+		return schema.CommitInfo{}, nil, err
 	}
-	_, info, err := l.open(ctx, p, at)
-	return infoOf(info), err
+	snap, info, err := l.open(ctx, p, at)
+	if err != nil {
+		return schema.CommitInfo{}, nil, err
+	}
+	var out []schema.SeenFile
+	for _, file := range files[:min(len(files), schema.MaxSeenFiles)] {
+		if f, ok := readSeen(gitTree{snap}, dir, file); ok {
+			out = append(out, f)
+		}
+	}
+	return infoOf(info), schema.BoundSeen(out), nil
+}
+
+// readSeen reads one file; false for what is a folder.
+func readSeen(t tree, dir, file string) (schema.SeenFile, bool) {
+	out := schema.SeenFile{Path: file}
+	at := path.Join(filepath.ToSlash(dir), filepath.ToSlash(file))
+	if !filepath.IsLocal(at) || path.IsAbs(file) {
+		out.Problem = "it lies outside the repository"
+		return out, true
+	}
+	n, there, err := t.stat(at)
+	switch {
+	case err != nil:
+		out.Problem = schema.SafeText(err)
+		return out, true
+	case !there:
+		out.Missing, out.Problem = true, at+" is not in the repository"
+		return out, true
+	case n.dir:
+		return out, false
+	}
+	text, err := t.read(n)
+	if err != nil {
+		out.Problem = schema.SafeText(err)
+		return out, true
+	}
+	out.Text = string(text)
+	return out, true
 }
 
 func infoOf(c git.Commit) schema.CommitInfo {
