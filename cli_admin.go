@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -94,6 +95,7 @@ type natsContext struct {
 	URL         string `json:"url"`
 	NKey        string `json:"nkey"`
 	InboxPrefix string `json:"inbox_prefix"`
+	CA          string `json:"ca,omitempty"`
 }
 
 func (p *program) operatorCommand() *cobra.Command {
@@ -102,7 +104,7 @@ func (p *program) operatorCommand() *cobra.Command {
 	create := &cobra.Command{
 		Use: "create NAME --role read|exec", Short: "Make a key and a context of the nats client", Args: cobra.ExactArgs(1),
 		Long:    "Make a key, let it in, and write it with a context for the stock nats client. The key never leaves this machine.",
-		Example: "  berth operator create ada --role read\n  nats --context berth-ada stream ls",
+		Example: "  berth operator create ada --role read\n  nats --context berth-ada req berth.api.read.ListStacks '{}'\n  nats --context berth-ada stream ls",
 		RunE: func(c *cobra.Command, args []string) error {
 			if role != "read" && role != "exec" {
 				return schema.Errorf(schema.Invalid, "--role %q: want read or exec", role)
@@ -133,7 +135,14 @@ func (p *program) createOperator(c *cobra.Command, name, role, dir string) error
 		dir = home(p.env, "nats", "context")
 	}
 	keyFile, contextFile := filepath.Join(dir, "berth-"+name+".nk"), filepath.Join(dir, "berth-"+name+".json")
-	text, err := json.MarshalIndent(natsContext{Description: "Berth, " + role, URL: o.URL, NKey: keyFile, InboxPrefix: o.InboxPrefix}, "", "  ")
+	file := natsContext{Description: "Berth, " + role, URL: o.URL, NKey: keyFile, InboxPrefix: o.InboxPrefix}
+	if o.Certificate != "" && strings.HasPrefix(o.URL, "tls:") {
+		file.CA = filepath.Join(dir, "berth-"+name+".crt")
+		if err := bus.WritePrivate(file.CA, []byte(o.Certificate)); err != nil {
+			return schema.Errorf(schema.Failed, "write core's certificate: %v", err)
+		}
+	}
+	text, err := json.MarshalIndent(file, "", "  ")
 	if err == nil {
 		err = bus.WritePrivate(keyFile, append(seed, '\n'))
 	}

@@ -223,7 +223,7 @@ func (p *program) execute(ctx context.Context, r offered, in typed) error {
 	if err != nil {
 		return err
 	}
-	if r.Group != api.GroupRead {
+	if !looks(r) {
 		if err := p.agreed(r, params, in); err != nil {
 			return err
 		}
@@ -231,10 +231,31 @@ func (p *program) execute(ctx context.Context, r offered, in typed) error {
 	return p.perform(ctx, r, params, in.noWait)
 }
 
+// looks reports whether a request changes nothing: there is nothing to agree to.
+func looks(r offered) bool {
+	return r.Group == api.GroupRead || strings.HasPrefix(r.Name, "List") || strings.HasPrefix(r.Name, "Get")
+}
+
+// unsecret is what of parameters may stand on a screen and in a script's log.
+func unsecret(params map[string]any) map[string]any {
+	shown := make(map[string]any, len(params))
+	for name, v := range params {
+		switch inner, nested := v.(map[string]any); {
+		case nested:
+			shown[name] = unsecret(inner)
+		case name == "value" && params["is_secret"] == true, v != "" && slices.Contains([]string{"password", "secret", "token", "private_key", "webhook_secret", "code"}, name):
+			shown[name] = "•••"
+		default:
+			shown[name] = v
+		}
+	}
+	return shown
+}
+
 // agreed says what would be done, and asks.
 func (p *program) agreed(r offered, params map[string]any, in typed) error {
 	if !p.asJSON && !in.noWait {
-		text, _ := json.Marshal(params) // plain values
+		text, _ := json.Marshal(unsecret(params)) // plain values
 		fmt.Fprintf(p.out, "Mode: Execution\nData: %s %s\n", r.Name, text)
 	}
 	if in.yes || in.sure {

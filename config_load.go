@@ -238,6 +238,9 @@ func (f *configFile) expanded(path string, v any, env func(string) string) (any,
 	case string:
 		text, err := filled(v, env)
 		if c := command.FindString(text); err == nil && c != "" && (path != "connect_as" || c != "$(hostname)") {
+			if c == "$(hostname)" {
+				return nil, schema.Errorf(schema.Invalid, "%s: only connect_as can be %s: is that key meant?", f.at(path), c)
+			}
 			err = fmt.Errorf("%s would be run by a shell: put the value into a file and name that with …_FILE, or use ${VARIABLE}", c)
 		}
 		if err != nil {

@@ -105,7 +105,22 @@ func (f fleet) Operator(ctx context.Context, by schema.Actor, o api.OperatorPara
 	}
 	f.c.cfg.Log.Info("operator of the bus added", "name", o.Name, "role", o.Role, "by", by.Name)
 	err := f.c.principals.Add(ctx, hub.Principal{NKey: o.NKey, Kind: hub.KindOperator, ID: "op-" + o.Name, Name: o.Name, Role: role, Created: time.Now().UnixMilli()})
-	return api.Operator{URL: f.c.hub.URL(), InboxPrefix: bus.Inbox("op-" + o.Name)}, err
+	return api.Operator{URL: f.busURL(), InboxPrefix: bus.Inbox("op-" + o.Name), Certificate: f.c.tls.ownPEM()}, err
+}
+
+// busURL is where clients find the bus: one that listens everywhere is found where
+// core is.
+func (f fleet) busURL() string {
+	u, err := url.Parse(f.c.hub.URL())
+	if err != nil || u.Port() == "" {
+		return f.c.hub.URL()
+	}
+	if ip := net.ParseIP(u.Hostname()); ip != nil && ip.IsUnspecified() {
+		if at, err := url.Parse(f.c.address()); err == nil && at.Hostname() != "" {
+			u.Host = net.JoinHostPort(at.Hostname(), u.Port())
+		}
+	}
+	return u.String()
 }
 
 // address is where agents and people reach core: the configured URL, else the

@@ -59,6 +59,17 @@ func openIdentity(dir, certFile, keyFile string, log *slog.Logger) (*identity, e
 	return id, nil
 }
 
+// ownPEM is the certificate when core made it itself, for clients that trust
+// certificates and no pins; "" when an authority vouches for it.
+func (id *identity) ownPEM() string {
+	id.mu.Lock()
+	defer id.mu.Unlock()
+	if !id.own || id.acme != nil || id.cert == nil {
+		return ""
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: id.cert.Certificate[0]}))
+}
+
 // make writes a certificate for this machine's names and addresses, once.
 func (id *identity) make(dir string) error {
 	if _, err := os.Stat(id.keyFile); !errors.Is(err, fs.ErrNotExist) {

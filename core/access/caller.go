@@ -138,17 +138,23 @@ func (c Caller) permit(needs Level, also Specific, target schema.Target) error {
 	case c.Rights(target.Kind, target.ID).Allows(needs, also):
 		return nil
 	}
-	need := string(needs)
-	if also != "" {
-		need += " and " + string(also)
-	}
+	need := wanted(needs, also)
 	switch {
+	case needs != IsAdmin && c.Scoped() && !limit(c.scopes, target.Kind).Allows(needs, also):
+		return schema.Errorf(schema.Denied, "this API key may not: it needs %s, which its scopes leave out; use another key", need)
 	case needs == IsAdmin:
 		return schema.Errorf(schema.Denied, "%s may not: this is for administrators", c.Username)
 	case target.Name != "" && target.Kind != "system":
 		return schema.Errorf(schema.Denied, "%s may not: it needs %s on %s %q, which an administrator can grant", c.Username, need, target.Kind, target.Name)
 	}
 	return schema.Errorf(schema.Denied, "%s may not: it needs %s", c.Username, need)
+}
+
+func wanted(needs Level, also Specific) string {
+	if also == "" {
+		return string(needs)
+	}
+	return string(needs) + " and " + string(also)
 }
 
 // MayRead reports whether the caller of ctx may read a resource, by its id.

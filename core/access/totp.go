@@ -188,7 +188,7 @@ func (g *Gate) RemoveTOTP(ctx context.Context) error {
 // useCode takes a code of the user, of his authenticator or a recovery code, and
 // makes it useless. Errors: Unauthenticated; TooMany.
 func (g *Gate) useCode(ctx context.Context, user, code string) error {
-	wrong := schema.Errorf(schema.Unauthenticated, "the code is wrong or was used")
+	wrong := schema.Errorf(schema.Unauthenticated, "the code is wrong or was used: wait for the next one, and see that the clock is right")
 	err := g.change(ctx, user, func(u *User) error {
 		if u.TOTP == nil || u.TOTP.Confirmed == 0 {
 			return wrong

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"berth/core/access"
@@ -133,11 +134,11 @@ func (k accountKind[T]) rows() []Row {
 	id := "67f0c0ffee0123456789abcd"
 	account := map[string]any{"domain": k.domain, "username": "ada", "token": "…"}
 	return []Row{
-		Read(k.spec("Get", "Show an account at a "+k.what+"; its token is masked.", "", map[string]any{"id": id}), k.get),
-		Read(k.spec("List", "List the accounts at "+k.what+"s that were made by hand; tokens are masked.", "s", map[string]any{}), k.list),
-		Write(k.spec("Create", "Make an account at a "+k.what+"; its token is sealed and never shown again.", "", map[string]any{"account": account}), k.create),
-		Write(k.spec("Update", "Change an account at a "+k.what+".", "", map[string]any{"id": id, "account": map[string]any{"token": "…"}}), k.update),
-		Write(k.spec("Delete", "Delete an account at a "+k.what+".", "", map[string]any{"id": id}), k.remove),
+		Read(k.spec("Get", "Show an account at "+named(k.what)+"; its token is masked.", "", map[string]any{"id": id}), k.get),
+		Read(k.spec("List", "List the accounts at "+strings.Replace(k.what+"s", "ys", "ies", 1)+" that were made by hand; tokens are masked.", "s", map[string]any{}), k.list),
+		Write(k.spec("Create", "Make an account at "+named(k.what)+"; its token is sealed and never shown again.", "", map[string]any{"account": account}), k.create),
+		Write(k.spec("Update", "Change an account at "+named(k.what)+".", "", map[string]any{"id": id, "account": map[string]any{"token": "…"}}), k.update),
+		Write(k.spec("Delete", "Delete an account at "+named(k.what)+".", "", map[string]any{"id": id}), k.remove),
 	}
 }
 

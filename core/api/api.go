@@ -127,6 +127,7 @@ type OperatorParams struct {
 type Operator struct {
 	URL         string `json:"url"`
 	InboxPrefix string `json:"inbox_prefix"`
+	Certificate string `json:"certificate,omitempty"` // PEM; when core made it itself, so that no authority vouches for it
 }
 
 // API serves the table of requests.

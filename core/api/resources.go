@@ -192,7 +192,7 @@ func (b kindAPI) example() map[string]any {
 
 func (b kindAPI) get() Row {
 	return Row{
-		Group: GroupRead, Name: "Get" + b.name, Doc: "Show a " + b.k.Name() + ".", Needs: access.CanRead, Kind: b.k.Name(),
+		Group: GroupRead, Name: "Get" + b.name, Doc: "Show " + named(b.k.Name()) + ".", Needs: access.CanRead, Kind: b.k.Name(),
 		Params: []Param{refParam(b.k.Name())}, Example: b.example(), Result: b.shape,
 		handle: func(ctx context.Context, raw json.RawMessage) (any, error) {
 			key, err := refOf(raw, b.k.Name())
@@ -290,7 +290,7 @@ type copiedResource struct {
 
 func (b kindAPI) create() Row {
 	s := spec{
-		name: "Create" + b.name, doc: "Create a " + b.k.Name() + ".", needs: access.CanCreate, creates: b.k.Name(),
+		name: "Create" + b.name, doc: "Create " + named(b.k.Name()) + ".", needs: access.CanCreate, creates: b.k.Name(),
 		example: map[string]any{"name": "my-" + b.k.Name(), "config": map[string]any{}},
 	}
 	if b.hasAgent() {
@@ -324,7 +324,7 @@ func copyNeeds(kind string) access.Level {
 
 func (b kindAPI) copy() Row {
 	s := spec{
-		name: "Copy" + b.name, doc: "Create a " + b.k.Name() + " with the settings of another.", needs: copyNeeds(b.k.Name()), kind: b.k.Name(), creates: b.k.Name(),
+		name: "Copy" + b.name, doc: "Create " + named(b.k.Name()) + " with the settings of another.", needs: copyNeeds(b.k.Name()), kind: b.k.Name(), creates: b.k.Name(),
 		example: map[string]any{"name": "another", "id": "my-" + b.k.Name()},
 	}
 	r := Write(s, func(ctx context.Context, p copiedResource) (envelope, error) {
@@ -345,7 +345,7 @@ func (b kindAPI) update() Row {
 		Config json.RawMessage `json:"config" doc:"Settings to change; the others stay."`
 	}
 	r := Write(spec{
-		name: "Update" + b.name, doc: "Change settings of a " + b.k.Name() + ".", needs: access.CanEdit, kind: b.k.Name(),
+		name: "Update" + b.name, doc: "Change settings of " + named(b.k.Name()) + ".", needs: access.CanEdit, kind: b.k.Name(),
 		example: map[string]any{"id": "my-" + b.k.Name(), "config": map[string]any{"links": []string{"https://example.com"}}},
 	}, func(ctx context.Context, p params) (envelope, error) {
 		raw, _, err := b.a.edited(ctx, "Update", b.k, p.ID, func() (json.RawMessage, error) { return b.k.Update(ctx, p.ID, p.Config) })
@@ -363,7 +363,7 @@ func (b kindAPI) rename() Row {
 		Name string `json:"name" doc:"The new name."`
 	}
 	return Write(spec{
-		name: "Rename" + b.name, doc: "Give a " + b.k.Name() + " another name; whatever refers to it still does.", needs: access.CanEdit, kind: b.k.Name(),
+		name: "Rename" + b.name, doc: "Give " + named(b.k.Name()) + " another name; whatever refers to it still does.", needs: access.CanEdit, kind: b.k.Name(),
 		example: map[string]any{"id": "my-" + b.k.Name(), "name": "better-name"},
 	}, func(ctx context.Context, p params) (Update, error) {
 		_, u, err := b.a.edited(ctx, "Rename", b.k, p.ID, func() (json.RawMessage, error) { return b.renamed(ctx, p.ID, p.Name) })
@@ -399,7 +399,7 @@ func (b kindAPI) remove() Row {
 		ID string `json:"id" doc:"Name or id."`
 	}
 	r := Write(spec{
-		name: "Delete" + b.name, doc: "Delete a " + b.k.Name() + " that nothing refers to. What it deployed keeps running.", needs: access.CanEdit, kind: b.k.Name(),
+		name: "Delete" + b.name, doc: "Delete " + named(b.k.Name()) + " that nothing refers to. What it deployed keeps running.", needs: access.CanEdit, kind: b.k.Name(),
 		example: map[string]any{"id": "my-" + b.k.Name()},
 	}, func(ctx context.Context, p params) (envelope, error) {
 		raw, err := b.k.Show(ctx, p.ID)
@@ -415,4 +415,13 @@ func (b kindAPI) remove() Row {
 	})
 	r.Result = b.shape
 	return r
+}
+
+// named is the name of a kind with its article, as sentences have it.
+func named(kind string) string {
+	words := strings.ReplaceAll(kind, "_", " ")
+	if strings.ContainsRune("aeio", rune(words[0])) {
+		return "an " + words
+	}
+	return "a " + words
 }

@@ -184,7 +184,7 @@ func (a *API) actionState(kind string, verbs [][2]string) Row {
 		}
 	}
 	return Row{
-		Group: GroupRead, Name: "Get" + typeName(kind) + "ActionState", Doc: "Say what is being done to a " + kind + " now.",
+		Group: GroupRead, Name: "Get" + typeName(kind) + "ActionState", Doc: "Say what is being done to " + named(kind) + " now.",
 		Needs: access.CanRead, Kind: kind, Params: []Param{refParam(kind)}, Example: map[string]any{paramName(kind): "my-" + kind},
 		Result: func(*shapes) any { return map[string]any{"type": "object", "properties": props} },
 		handle: func(ctx context.Context, raw json.RawMessage) (any, error) {
