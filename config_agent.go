@@ -54,7 +54,7 @@ func agentKeys() []key {
 func agentOnly() []key {
 	const (
 		listens = "an agent listens nowhere: it connects to core"
-		startup = "nothing is printed of the configuration at the start: `berth config check` shows it"
+		startup = "nothing is printed of the configuration at the start: `berth config periphery` shows it"
 		logs    = "the log has one form: see log_format and log_level"
 		traces  = "agents send no traces"
 	)

@@ -81,7 +81,7 @@ func coreOnly() []key {
 		ownKeys  = "core makes its own keys and keeps them in the data folder; `berth execute rotate-core-keys` changes them"
 		database = "there is no database beside core: everything is in the data folder"
 		headers  = "core sets these headers itself, for its own pages"
-		startup  = "nothing is printed of the configuration at the start: `berth config check` shows it"
+		startup  = "nothing is printed of the configuration at the start: `berth config core` shows it"
 		dials    = "agents dial core, core never dials: give the server a line with `berth server join-token NAME`"
 		folders  = "everything core keeps is in the data folder"
 		logs     = "the log has one form: see log_format and log_level"

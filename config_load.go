@@ -26,7 +26,7 @@ func loaderKeys() []key {
 		{name: "config-keyword", in: every, env: "BERTH_CONFIG_KEYWORDS KOMODO_CONFIG_KEYWORDS PERIPHERY_CONFIG_KEYWORDS", def: "*config.*", read: unread(aList), doc: "which files of a folder are read, as patterns with * and ?"},
 		{name: "merge-nested-config", in: every, env: "KOMODO_MERGE_NESTED_CONFIG PERIPHERY_MERGE_NESTED_CONFIG", def: "true", read: unread(aFlag), doc: "whether a table of a later file is added to that of an earlier one, instead of taking its place"},
 		{name: "extend-config-arrays", in: every, env: "KOMODO_EXTEND_CONFIG_ARRAYS PERIPHERY_EXTEND_CONFIG_ARRAYS", def: "true", read: unread(aFlag), doc: "the same for lists"},
-		{in: every, core: "config_debug", read: unread(aFlag), none: "`berth config check` says what was read"},
+		{in: every, core: "config_debug", read: unread(aFlag), none: "`berth config core`, or `periphery`, says what was read"},
 	}
 }
 
