@@ -14,7 +14,6 @@ import (
 	"berth/core/access"
 	"berth/core/api"
 	"berth/core/resource"
-	"berth/core/run"
 	"berth/core/webhook"
 	"berth/schema"
 	"berth/ui"
@@ -172,8 +171,8 @@ func (p pages) Run(ctx context.Context, id string) (*schema.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := access.Permit(ctx, access.CanRead, r.Target); err != nil {
-		return nil, err
+	if access.Permit(ctx, access.CanRead, r.Target) != nil { // what one may not read is what there is not
+		return nil, schema.Errorf(schema.NotFound, "no run %q", id)
 	}
 	return r, nil
 }
@@ -240,15 +239,8 @@ func (p pages) Tail(ctx context.Context) iter.Seq[ui.Chunk] {
 }
 
 // Start starts an action and returns the run's id.
-func (p pages) Start(ctx context.Context, by schema.Actor, action string, params json.RawMessage) (string, error) {
-	who, ok := access.CallerOf(ctx)
-	if !ok {
-		return "", schema.Errorf(schema.Unauthenticated, "Sign in first.")
-	}
-	r, err := p.engine.Start(context.WithoutCancel(ctx), run.StartReq{
-		Action: action, Params: params, Actor: by, Starter: who.Starter(), Cause: schema.Cause{Kind: "click"},
-	})
-	p.api.Started(ctx, action, params, r, err)
+func (p pages) Start(ctx context.Context, _ schema.Actor, action string, params json.RawMessage) (string, error) {
+	r, err := p.api.Start(ctx, action, params)
 	if err != nil {
 		return "", err
 	}

@@ -162,6 +162,12 @@ func MayRead(ctx context.Context, kind, id string) bool {
 	return Permit(ctx, CanRead, schema.Target{Kind: kind, ID: id}) == nil
 }
 
+// MayKnow is MayRead for what core itself does, too, which has no caller.
+func MayKnow(ctx context.Context, kind, id string) bool {
+	_, ok := CallerOf(ctx)
+	return !ok || MayRead(ctx, kind, id)
+}
+
 // Readable returns of a list what the caller of ctx may read. The list stays as it
 // is.
 func Readable[T any](ctx context.Context, list []T, target func(T) schema.Target) []T {

@@ -58,9 +58,13 @@ func (a *API) alertRows() []Row {
 
 // alert finds an alert that the caller may read.
 func (a *API) alert(ctx context.Context, id string) (schema.Alert, error) {
+	absent := func() error { return schema.Errorf(schema.NotFound, "there is no alert %q", cut(id, 40)) }
 	al, err := a.deps.Alerts.Alert(id)
-	if err == nil {
-		err = access.Permit(ctx, access.CanRead, al.Target)
+	switch c, _ := access.CallerOf(ctx); {
+	case err == nil:
+		err = unseen(ctx, access.Permit(ctx, access.CanRead, al.Target), al.Target, absent)
+	case schema.CodeOf(err) == schema.NotFound && !c.Admin:
+		err = absent()
 	}
 	if err != nil {
 		return schema.Alert{}, err

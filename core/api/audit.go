@@ -28,6 +28,7 @@ type Audit interface {
 type auditNote struct {
 	target        schema.Target
 	before, after string
+	unseen        bool // refused, though the answer is that there is no such thing
 }
 
 type auditKey struct{}
@@ -91,6 +92,9 @@ func (a *API) audit(ctx context.Context, r *Row, raw json.RawMessage, note *audi
 	if err != nil {
 		code = schema.CodeOf(err)
 	}
+	if note.unseen && code == schema.NotFound {
+		code = schema.Denied
+	}
 	refused := code == schema.Denied || code == schema.Unauthenticated || code == schema.TooMany
 	c, known := access.CallerOf(ctx)
 	stranger := !known || c.Actor == schema.Actor{}
@@ -141,13 +145,27 @@ func noteChange(ctx context.Context, e schema.Edit) {
 	}
 }
 
-// Started records that a page started a run, or was refused to.
-func (a *API) Started(ctx context.Context, action string, params json.RawMessage, r *schema.Run, err error) {
-	note := &auditNote{}
-	if r != nil {
-		note.target = r.Target
+// Start starts a run for whoever looks at a page: checked and recorded as the request
+// of that name.
+func (a *API) Start(ctx context.Context, action string, params json.RawMessage) (*schema.Run, error) {
+	found, err := a.table.find(GroupExecute, action)
+	if err != nil {
+		return nil, err
 	}
-	a.audit(ctx, &Row{Group: GroupExecute, Name: action}, params, note, err)
+	row := *found
+	row.handle = func(ctx context.Context, params json.RawMessage) (any, error) {
+		r, err := a.startOn(ctx, action, schema.Target{}, params)
+		if note, ok := ctx.Value(auditKey{}).(*auditNote); ok && err == nil {
+			note.target = r.Target
+		}
+		return r, err
+	}
+	v, err := a.call(ctx, &row, params)
+	if err != nil {
+		return nil, err
+	}
+	r, _ := v.(*schema.Run)
+	return r, nil
 }
 
 type auditQuery struct {

@@ -176,9 +176,13 @@ func (a *API) edit(ctx context.Context, id string) (schema.Edit, error) {
 	}
 	e, err := a.deps.Edits.Edit(id)
 	if err != nil {
-		return e, schema.Errorf(schema.NotFound, "no run and no change %q", cut(id, 40))
+		return e, noChange(id)
 	}
-	return e, permitEdit(ctx, e)
+	return e, unseen(ctx, permitEdit(ctx, e), e.Target, func() error { return noChange(id) })
+}
+
+func noChange(id string) error {
+	return schema.Errorf(schema.NotFound, "no run and no change %q", cut(id, 40))
 }
 
 // permitEdit says whether the caller may read a record: as what it is about, and

@@ -109,7 +109,7 @@ func (a *API) exportTargets(ctx context.Context, t target) ([]schema.Target, err
 		list, err := k.Match(t.ID, nil)
 		return access.Readable(ctx, list, func(t schema.Target) schema.Target { return t }), err
 	}
-	found, err := k.Find(t.ID)
+	found, err := a.permitted(ctx, k, t.ID, access.CanRead)
 	return []schema.Target{found}, err
 }
 

@@ -30,7 +30,7 @@ func (a *API) extraArgsRows() []Row {
 		}
 		b := kindAPI{a: a, k: k, name: typeName(kind), info: a.infos(kind)}
 		rows = append(rows, Read(spec{
-			name: name, doc: "List the " + field + " that " + kind + "s have, each once.", needs: access.CanRead, example: map[string]any{"query": map[string]any{}},
+			name: name, doc: "List the " + field + " that " + kind + "s have, each once.", needs: access.CanRead, filters: true, example: map[string]any{"query": map[string]any{}},
 		}, func(ctx context.Context, p extraArgsQuery) ([]string, error) {
 			return b.common(ctx, p.Query, field)
 		}))

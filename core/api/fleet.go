@@ -142,7 +142,9 @@ func (a *API) deliveryRows() []Row {
 				if !c.Admin {
 					was, err := a.deps.Deliveries.Get(ctx, p.ID)
 					if err == nil {
-						err = access.Permit(ctx, access.CanExec, was.Target)
+						err = unseen(ctx, access.Permit(ctx, access.CanExec, was.Target), was.Target, func() error {
+							return schema.Errorf(schema.NotFound, "no delivery %q", cut(p.ID, 40))
+						})
 					}
 					if err != nil {
 						return schema.Delivery{}, err

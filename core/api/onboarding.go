@@ -160,11 +160,7 @@ func (a *API) editable(ctx context.Context, server string) (schema.Target, error
 	if err != nil {
 		return schema.Target{}, err
 	}
-	t, err := k.Find(server)
-	if err != nil {
-		return schema.Target{}, err
-	}
-	return t, access.Permit(ctx, access.CanEdit, t)
+	return a.permitted(ctx, k, server, access.CanEdit)
 }
 
 // given takes a value that was given.

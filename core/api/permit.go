@@ -70,14 +70,8 @@ func (a *API) permitOn(ctx context.Context, r *Row, raw json.RawMessage) (json.R
 	if key == "" {
 		return nil, schema.Errorf(schema.Invalid, "%s: parameter %q is missing", r.Name, p.Name)
 	}
-	t, err := k.Find(key)
-	if schema.CodeOf(err) == schema.NotFound { // without a hint at names that he may not know
-		return nil, schema.Errorf(schema.NotFound, "there is no %s %q", r.Kind, cut(key, 80))
-	}
+	t, err := a.permittedAlso(ctx, k, key, r.Needs, r.Also)
 	if err != nil {
-		return nil, err
-	}
-	if err := access.PermitAlso(ctx, r.Needs, r.Also, t); err != nil {
 		return nil, err
 	}
 	if keys[p.Name], err = json.Marshal(t.ID); err != nil {
@@ -88,14 +82,35 @@ func (a *API) permitOn(ctx context.Context, r *Row, raw json.RawMessage) (json.R
 
 // permitted finds a resource that the caller may do something with.
 func (a *API) permitted(ctx context.Context, k resource.Any, key string, needs access.Level) (schema.Target, error) {
+	return a.permittedAlso(ctx, k, key, needs, "")
+}
+
+// permittedAlso is permitted for what also needs a specific permission, unless that is
+// empty. What the caller may not read there is not for him: a name that is taken is
+// answered as one that is free, without a hint at names like it.
+func (a *API) permittedAlso(ctx context.Context, k resource.Any, key string, needs access.Level, also access.Specific) (schema.Target, error) {
 	t, err := k.Find(key)
-	if c, ok := access.CallerOf(ctx); schema.CodeOf(err) == schema.NotFound && ok && !c.Admin {
-		return t, schema.Errorf(schema.NotFound, "there is no %s %q", k.Name(), cut(key, 80))
+	c, ok := access.CallerOf(ctx)
+	absent := func() error { return schema.Errorf(schema.NotFound, "there is no %s %q", k.Name(), cut(key, 80)) }
+	if schema.CodeOf(err) == schema.NotFound && ok && !c.Admin {
+		return t, absent()
 	}
 	if err != nil {
 		return t, err
 	}
-	return t, access.Permit(ctx, needs, t)
+	return t, unseen(ctx, access.PermitAlso(ctx, needs, also, t), t, absent)
+}
+
+// unseen returns, in place of the refusal of something about a target that the caller
+// may not even read, that there is no such thing. It is recorded as the refusal it is.
+func unseen(ctx context.Context, err error, about schema.Target, absent func() error) error {
+	if schema.CodeOf(err) != schema.Denied || access.MayRead(ctx, about.Kind, about.ID) {
+		return err
+	}
+	if note, ok := ctx.Value(auditKey{}).(*auditNote); ok {
+		note.unseen, note.target = true, about
+	}
+	return absent()
 }
 
 // naming is the parameter that names the resource of the row's kind; nil when there

@@ -58,13 +58,24 @@ func (a *API) run(ctx context.Context, key string) (*schema.Run, error) {
 	return runs[0], nil
 }
 
+// permitRun says whether the caller may do something with a run; of what he may not
+// read there is none.
+func permitRun(ctx context.Context, r *schema.Run, key string, needs access.Level) error {
+	return unseen(ctx, access.Permit(ctx, needs, r.Target), r.Target, func() error {
+		if schema.IsID(key) {
+			return schema.Errorf(schema.NotFound, "no run %q", key)
+		}
+		return schema.Errorf(schema.NotFound, "no run #%d", r.Number)
+	})
+}
+
 // readRun finds a run that the caller may read.
 func (a *API) readRun(ctx context.Context, key string) (*schema.Run, error) {
 	r, err := a.run(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	return r, access.Permit(ctx, access.CanRead, r.Target)
+	return r, permitRun(ctx, r, key, access.CanRead)
 }
 
 type runQuery struct {
@@ -146,7 +157,7 @@ func (a *API) cancel(ctx context.Context, key string) (Update, error) {
 	if err != nil {
 		return Update{}, err
 	}
-	if err := access.Permit(ctx, access.CanExec, r.Target); err != nil {
+	if err := permitRun(ctx, r, key, access.CanExec); err != nil {
 		return Update{}, err
 	}
 	c, _ := access.CallerOf(ctx)
@@ -169,7 +180,7 @@ func (a *API) approve(ctx context.Context, p approval) (Update, error) {
 	if err != nil {
 		return Update{}, err
 	}
-	if err := access.Permit(ctx, access.CanExec, r.Target); err != nil {
+	if err := permitRun(ctx, r, p.ID, access.CanExec); err != nil {
 		return Update{}, err
 	}
 	c, _ := access.CallerOf(ctx)

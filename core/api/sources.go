@@ -86,11 +86,7 @@ func (a *API) permittedTarget(ctx context.Context, kind, key string, needs acces
 	if err != nil {
 		return schema.Target{}, err
 	}
-	t, err := k.Find(key)
-	if err != nil {
-		return t, err
-	}
-	return t, access.Permit(ctx, needs, t)
+	return a.permitted(ctx, k, key, needs)
 }
 
 // written writes a file and records it.

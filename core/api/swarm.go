@@ -169,15 +169,7 @@ func (a *API) laterRow(g Group, s spec, more ...Param) Row {
 			if err != nil {
 				return nil, err
 			}
-			k, err := a.deps.Kinds.Kind(s.kind)
-			if err != nil {
-				return nil, err
-			}
-			t, err := k.Find(key)
-			if err != nil {
-				return nil, err
-			}
-			if err := access.Permit(ctx, s.needs, t); err != nil {
+			if _, err := a.permittedTarget(ctx, s.kind, key, s.needs); err != nil {
 				return nil, err
 			}
 			if err := present(raw, more); err != nil {

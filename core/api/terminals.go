@@ -61,18 +61,46 @@ func (a *API) terminalRows() []Row {
 	s := func(name, doc string, example map[string]any) spec {
 		return spec{name: name, doc: doc, needs: access.CanRead, also: access.Terminal, example: example}
 	}
+	filtered := func(s spec) spec { s.filters = true; return s }
 	all := s("DeleteAllTerminals", "End all terminals of a server.", map[string]any{"server": "my-server"})
 	all.kind = "server"
 	return []Row{
-		Read(s("ListTerminals", "List the terminals that are open.", map[string]any{}), later[listTerminals, []Terminal]),
-		Write(s("CreateTerminal", "Open a terminal.", map[string]any{"target": where}), later[createTerminal, Terminal]),
-		Write(s("DeleteTerminal", "End a terminal.", map[string]any{"target": where, "terminal": "term-1"}), later[deleteTerminal, None]),
+		Read(filtered(s("ListTerminals", "List the terminals that are open.", map[string]any{})), later[listTerminals, []Terminal]),
+		Write(filtered(s("CreateTerminal", "Open a terminal.", map[string]any{"target": where})), func(ctx context.Context, p createTerminal) (Terminal, error) {
+			return Terminal{}, a.laterThere(ctx, p.Target)
+		}),
+		Write(filtered(s("DeleteTerminal", "End a terminal.", map[string]any{"target": where, "terminal": "term-1"})), func(ctx context.Context, p deleteTerminal) (None, error) {
+			return None{}, a.laterThere(ctx, p.Target)
+		}),
 		Write(all, later[serverTerminals, None]),
-		Write(s("BatchDeleteAllTerminals", "End all terminals of many servers.", map[string]any{"query": map[string]any{}}), later[batchTerminals, None]),
+		Write(filtered(s("BatchDeleteAllTerminals", "End all terminals of many servers.", map[string]any{"query": map[string]any{}})), later[batchTerminals, None]),
 	}
 }
 
 func later[P, R any](context.Context, P) (R, error) {
 	var none R
 	return none, notBuilt("what needs a terminal")
+}
+
+// laterThere answers that terminals are not built yet, to who might have one there.
+func (a *API) laterThere(ctx context.Context, t terminalTarget) error {
+	kind := schema.KindOf(t.Type)
+	if t.Type == "Container" { // which is on a server
+		kind = "server"
+	}
+	if kind != "server" && kind != "stack" && kind != "deployment" {
+		return schema.Errorf(schema.Invalid, "target.type: must be Server, Container, Stack or Deployment, not %q", cut(t.Type, 40))
+	}
+	k, err := a.deps.Kinds.Kind(kind)
+	if err != nil {
+		return err
+	}
+	key, err := refOf(t.Params, kind)
+	if err != nil {
+		return schema.Errorf(schema.Invalid, "target.params: %s is missing", kind)
+	}
+	if _, err := a.permittedAlso(ctx, k, key, access.CanRead, access.Terminal); err != nil {
+		return err
+	}
+	return notBuilt("what needs a terminal")
 }

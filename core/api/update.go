@@ -316,7 +316,7 @@ func (a *API) updateRows() []Row {
 					return updateOfEdit(e), nil
 				}
 				if err == nil {
-					err = access.Permit(ctx, access.CanRead, r.Target)
+					err = unseen(ctx, access.Permit(ctx, access.CanRead, r.Target), r.Target, func() error { return noChange(p.ID) })
 				}
 				if err != nil {
 					return Update{}, err

@@ -143,10 +143,7 @@ func (a *API) permitCheck(ctx context.Context, kind, key string) (t schema.Targe
 	if err != nil {
 		return t, false, err
 	}
-	if t, err = k.Find(key); err != nil {
-		return t, false, err
-	}
-	if err := access.Permit(ctx, access.CanExec, t); err != nil {
+	if t, err = a.permitted(ctx, k, key, access.CanExec); err != nil {
 		return t, false, err
 	}
 	auto, err = updatesItself(ctx, k, t.ID)

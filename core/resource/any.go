@@ -84,7 +84,7 @@ func (k *Kind[C]) Show(_ context.Context, key string) (json.RawMessage, error) {
 func (k *Kind[C]) Create(ctx context.Context, name string, config []byte) (json.RawMessage, error) {
 	build := func() (schema.Resource[C], error) {
 		r := schema.Resource[C]{ID: schema.NewID(), Name: name, Tags: []string{}, Config: k.def()}
-		return r, k.merge(&r, k.started(config))
+		return r, k.merge(ctx, &r, k.started(config))
 	}
 	if err := k.vetted(ctx, "", build); err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func (k *Kind[C]) Update(ctx context.Context, key string, patch []byte) (json.Ra
 		if err != nil {
 			return err
 		}
-		if err := k.merge(r, patch); err != nil {
+		if err := k.merge(ctx, r, patch); err != nil {
 			return err
 		}
 		return k.referring(ctx, &was, &r.Config)
@@ -261,7 +261,7 @@ func (k *Kind[C]) change(ctx context.Context, build func() (schema.Resource[C], 
 // merge sets the settings that patch names, each decoded into a fresh value.
 // Unknown keys are refused; resources may be given by name; a secret given as the
 // mask stays.
-func (k *Kind[C]) merge(r *schema.Resource[C], patch []byte) error {
+func (k *Kind[C]) merge(ctx context.Context, r *schema.Resource[C], patch []byte) error {
 	if len(patch) == 0 {
 		patch = []byte("{}")
 	}
@@ -283,6 +283,9 @@ func (k *Kind[C]) merge(r *schema.Resource[C], patch []byte) error {
 			return x.value
 		}
 		id, found, known := k.reg.resolve(x.kind, x.value)
+		if found && !refersTo(&keep, x.kind, id) && !access.MayKnow(ctx, x.kind, id) {
+			id, found = x.value, false // as if there were none
+		}
 		if known && !found {
 			report.Errors = append(report.Errors, schema.KeyError{Path: x.path, Msg: fmt.Sprintf("there is no %s %q", x.kind, x.value)})
 		}

@@ -99,6 +99,11 @@ func (k *Kind[C]) referring(ctx context.Context, was, now *C) error {
 	return nil
 }
 
+// refersTo reports whether settings refer to a resource.
+func refersTo[C any](config *C, kind, id string) bool {
+	return slices.ContainsFunc(refsOf(config), func(r reference) bool { return r.kind == kind && r.value == id })
+}
+
 // executing checks that the caller may do himself what a procedure newly does: by a
 // schedule or a webhook core itself would do it. What works on a pattern, or on core
 // as a whole, is for administrators to put there.
@@ -125,7 +130,7 @@ func (k *Kind[C]) executing(ctx context.Context, was, now *C) error {
 		}
 		for _, r := range refs {
 			id, _, _ := k.reg.resolve(r.Kind, r.Value)
-			if err := access.Permit(ctx, needs, schema.Target{Kind: r.Kind, ID: id, Name: r.Value}); err != nil {
+			if err := access.Permit(ctx, needs, schema.Target{Kind: r.Kind, ID: id, Name: k.reg.nameOf(r.Kind, id)}); err != nil {
 				return err
 			}
 		}
