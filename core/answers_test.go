@@ -165,6 +165,10 @@ func TestTags(t *testing.T) {
 		step{"read/ListStacks", `{"query":{"tags":["border"]}}`, 404, "border", ""},
 		step{"read/ListStacks", `{}`, 200, `"name":"web"`, before.ID.OID},
 		step{"write/DeleteTag", `{"id":"border"}`, 404, "border", ""},
+		// Tags and what they are on are no updates, as clients know it.
+		step{"read/ListUpdates", `{}`, 200, `"operation":"CreateStack"`, "Tag"},
+		step{"read/ListUpdates", `{}`, 200, `"operation":"CreateStack"`, "Meta"},
+		step{"read/ListUpdates", `{}`, 200, `"operation":"CreateStack"`, "UpdateStack"},
 	)
 }
 
