@@ -44,9 +44,10 @@ type Options struct {
 	// AllowPlaintext permits ws:// and nats:// beyond loopback. Everybody on the
 	// path can then read what core sends, secrets included.
 	AllowPlaintext bool
+	// Allowed are the networks in which the other side may be; any when empty.
+	Allowed []netip.Prefix
 	// Proxy is the URL of an HTTP forward proxy (CONNECT) to go through.
-	Allowed []netip.Prefix // networks in which the other side may be; any when empty
-	Proxy   string
+	Proxy string
 	// OnConnect is called after every connection made, the first included. It and
 	// the next two run one after the other and must not block for long.
 	OnConnect func(*Conn)

@@ -41,8 +41,8 @@ func (s scripts) Variables(ctx context.Context) (map[string]schema.VariableValue
 }
 
 // Request makes a request in the name of a run of an action. Scripts may do what an
-// administrator may: who may edit an action must be one, and who may run it gets
-// what it does, nothing else.
+// administrator may: only administrators create actions, whoever is given Write on one
+// is given all that by it, and who may run it gets what it does, nothing else.
 func (s scripts) Request(ctx context.Context, rec *schema.Run, group, request string, params json.RawMessage) (json.RawMessage, error) {
 	return s.c.api.Call(ctx, access.Caller{
 		UserID: api.OperatorAction, Username: "Action " + rec.Target.Name, Admin: true, Via: "run",
