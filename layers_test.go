@@ -225,7 +225,7 @@ func TestWords(t *testing.T) {
 			return err
 		case d.IsDir() && slices.Contains([]string{".git", ".cache", ".task", "node_modules", "bin", "static", "dist"}, d.Name()):
 			return filepath.SkipDir
-		case !d.Type().IsRegular():
+		case !d.Type().IsRegular() || path == ".git": // a file in a work tree that git added to a repository
 			return nil
 		}
 		text, err := os.ReadFile(path)
