@@ -128,6 +128,11 @@ func (p *program) requestNames(c *cobra.Command) []string {
 	return out
 }
 
+// completeContainer completes the name of a container.
+func (p *program) completeContainer(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return p.containerNames(c), cobra.ShellCompDirectiveNoFileComp
+}
+
 // containerNames are the names of all containers.
 func (p *program) containerNames(c *cobra.Command) []string {
 	list, err := p.containers(c.Context(), 0, 0)

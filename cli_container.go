@@ -65,9 +65,7 @@ hold * and ?, and be given several times.`,
 	fs.StringVarP(&f.format, "format", "f", "table", "table or json")
 	fs.IntVarP(&f.page, "page", "p", 0, "only this page of 100, from 1; everything without")
 	_ = c.RegisterFlagCompletionFunc("server", p.names("ListServers")) // the flag is there
-	_ = c.RegisterFlagCompletionFunc("container", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return p.containerNames(c), cobra.ShellCompDirectiveNoFileComp
-	})
+	_ = c.RegisterFlagCompletionFunc("container", p.completeContainer)
 	inspect := p.inspectCommand()
 	inspect.Aliases = []string{"i"}
 	c.AddCommand(inspect)
@@ -208,11 +206,11 @@ func (p *program) inspectCommand() *cobra.Command {
 Where several servers have one of that name, each is printed; --server says which.`,
 		Example: "  berth inspect web-app-1\n  berth inspect web-app-1 -s nexus --state\n  berth inspect web-app-1 -m",
 		RunE:    func(c *cobra.Command, args []string) error { return p.inspect(c.Context(), args[0], f) },
-		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			return p.containerNames(c), cobra.ShellCompDirectiveNoFileComp
+			return p.completeContainer(c, args, typed)
 		},
 	}
 	fs := c.Flags()

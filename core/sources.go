@@ -33,23 +33,20 @@ type sources struct{ c *core }
 // its own, or the linked repo's. It is nil for files that are elsewhere.
 func (s sources) git(ctx context.Context, t schema.Target) (src *schema.GitSource, of string, err error) {
 	var linked string
+	var source schema.GitSource
 	switch t.Kind {
 	case "stack":
 		r, err := s.c.kinds.stacks.Get(ctx, t.ID)
 		if err != nil || r.Config.FilesOnHost {
 			return nil, "", err
 		}
-		c := r.Config
-		linked, of = c.LinkedRepo, r.ID
-		src = &schema.GitSource{Provider: c.GitProvider, HTTPS: c.GitHTTPS, Account: c.GitAccount, Repo: c.Repo, Branch: c.Branch, Commit: c.Commit, SSHKey: c.GitSSHKey, KnownHosts: c.GitKnownHosts}
+		linked, of, source = r.Config.LinkedRepo, r.ID, r.Config.Git()
 	case "build":
 		r, err := s.c.kinds.builds.Get(ctx, t.ID)
 		if err != nil || r.Config.FilesOnHost {
 			return nil, "", err
 		}
-		c := r.Config
-		linked, of = c.LinkedRepo, r.ID
-		src = &schema.GitSource{Provider: c.GitProvider, HTTPS: c.GitHTTPS, Account: c.GitAccount, Repo: c.Repo, Branch: c.Branch, Commit: c.Commit, SSHKey: c.GitSSHKey, KnownHosts: c.GitKnownHosts}
+		linked, of, source = r.Config.LinkedRepo, r.ID, r.Config.Git()
 	default:
 		linked = t.ID
 	}
@@ -58,14 +55,12 @@ func (s sources) git(ctx context.Context, t schema.Target) (src *schema.GitSourc
 		if err != nil {
 			return nil, "", schema.Wrap(schema.CodeOf(err), err, "linked repo")
 		}
-		c := r.Config
-		of = r.ID
-		src = &schema.GitSource{Provider: c.GitProvider, HTTPS: c.GitHTTPS, Account: c.GitAccount, Repo: c.Repo, Branch: c.Branch, Commit: c.Commit, SSHKey: c.GitSSHKey, KnownHosts: c.GitKnownHosts}
+		of, source = r.ID, r.Config.Git()
 	}
-	if src.Repo == "" {
+	if source.Repo == "" {
 		return nil, of, nil
 	}
-	return src, of, nil
+	return &source, of, nil
 }
 
 // WriteStackFile writes a file of a stack, relative to its run directory: on its

@@ -44,3 +44,11 @@ func (c RepoConfig) Check() Report {
 	r.checkEnv("environment", c.Environment)
 	return r
 }
+
+// Git returns what the repo is a checkout of.
+func (c RepoConfig) Git() GitSource {
+	return GitSource{
+		Provider: c.GitProvider, HTTPS: c.GitHTTPS, Account: c.GitAccount, Repo: c.Repo, Branch: c.Branch, Commit: c.Commit,
+		SSHKey: c.GitSSHKey, KnownHosts: c.GitKnownHosts, Submodules: c.Submodules,
+	}
+}

@@ -146,3 +146,11 @@ func (c StackConfig) Check() Report {
 	}
 	return r
 }
+
+// Git returns the source of an inline repo.
+func (c StackConfig) Git() GitSource {
+	return GitSource{
+		Provider: c.GitProvider, HTTPS: c.GitHTTPS, Account: c.GitAccount, Repo: c.Repo, Branch: c.Branch, Commit: c.Commit,
+		SSHKey: c.GitSSHKey, KnownHosts: c.GitKnownHosts, Submodules: c.Submodules,
+	}
+}

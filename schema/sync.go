@@ -39,3 +39,11 @@ func DefaultSync() SyncConfig {
 		IncludeResources: true, MatchTags: StrList{}, PendingAlert: true,
 	}
 }
+
+// Git returns the source of an inline repo.
+func (c SyncConfig) Git() GitSource {
+	return GitSource{
+		Provider: c.GitProvider, HTTPS: c.GitHTTPS, Account: c.GitAccount, Repo: c.Repo, Branch: c.Branch, Commit: c.Commit,
+		SSHKey: c.GitSSHKey, KnownHosts: c.GitKnownHosts,
+	}
+}

@@ -123,11 +123,16 @@ func (g *Gate) ConfirmPasskey(ctx context.Context, credential json.RawMessage) e
 
 // RemovePasskey ends the caller's passkey, and his other sessions.
 func (g *Gate) RemovePasskey(ctx context.Context) error {
+	return g.dropFactor(ctx, func(u *User) { u.Passkey = nil })
+}
+
+// dropFactor takes a second factor away from the caller, and ends his other sessions.
+func (g *Gate) dropFactor(ctx context.Context, drop func(*User)) error {
 	u, _, err := g.changeable(ctx)
 	if err != nil {
 		return err
 	}
-	if err := g.change(ctx, u.ID, func(u *User) error { u.Passkey = nil; return nil }); err != nil {
+	if err := g.change(ctx, u.ID, func(u *User) error { drop(u); return nil }); err != nil {
 		return err
 	}
 	return g.endOthers(ctx, u.ID)

@@ -175,14 +175,7 @@ func (g *Gate) ConfirmTOTP(ctx context.Context, code string) ([]string, error) {
 
 // RemoveTOTP ends the codes of the caller's authenticator, and his other sessions.
 func (g *Gate) RemoveTOTP(ctx context.Context) error {
-	u, _, err := g.changeable(ctx)
-	if err != nil {
-		return err
-	}
-	if err := g.change(ctx, u.ID, func(u *User) error { u.TOTP = nil; return nil }); err != nil {
-		return err
-	}
-	return g.endOthers(ctx, u.ID)
+	return g.dropFactor(ctx, func(u *User) { u.TOTP = nil })
 }
 
 // useCode takes a code of the user, of his authenticator or a recovery code, and

@@ -17,11 +17,7 @@ type RepoParams struct {
 func repoRequest(repo schema.Resource[schema.RepoConfig]) schema.RepoSyncReq {
 	c := repo.Config
 	return schema.RepoSyncReq{
-		Name: repo.Name, Path: c.Path,
-		Source: schema.GitSource{
-			Provider: c.GitProvider, HTTPS: c.GitHTTPS, Account: c.GitAccount, Repo: c.Repo, Branch: c.Branch, Commit: c.Commit,
-			SSHKey: c.GitSSHKey, KnownHosts: c.GitKnownHosts, Submodules: c.Submodules,
-		},
+		Name: repo.Name, Path: c.Path, Source: c.Git(),
 		OnClone: c.OnClone, OnPull: c.OnPull, Env: string(c.Environment), EnvFile: c.EnvFilePath, NoSecrets: c.SkipSecretInterp,
 	}
 }

@@ -113,10 +113,7 @@ func (d *Deps) upRequest(ctx context.Context, r *run.Run, st schema.Resource[sch
 		}
 		req.Repo = &rs
 	case cfg.Repo != "":
-		src := schema.GitSource{
-			Provider: cfg.GitProvider, HTTPS: cfg.GitHTTPS, Account: cfg.GitAccount, Repo: cfg.Repo, Branch: cfg.Branch,
-			Commit: cfg.Commit, SSHKey: cfg.GitSSHKey, KnownHosts: cfg.GitKnownHosts, Submodules: cfg.Submodules,
-		}
+		src := cfg.Git()
 		if src, err = d.commitFirst(ctx, r, server, src, wait); err != nil {
 			return req, err
 		}

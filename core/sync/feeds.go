@@ -36,16 +36,13 @@ func (f *files) source() (schema.GitSource, bool, error) {
 	c := f.config
 	switch c.Source() {
 	case schema.SourceRepo:
-		return schema.GitSource{
-			Provider: c.GitProvider, HTTPS: c.GitHTTPS, Account: c.GitAccount, Repo: c.Repo, Branch: c.Branch, Commit: c.Commit,
-			SSHKey: c.GitSSHKey, KnownHosts: c.GitKnownHosts,
-		}, true, nil
+		return c.Git(), true, nil
 	case schema.SourceLinked:
 		if planned, ok := f.d.configs[c.LinkedRepo].(schema.RepoConfig); ok {
-			return repoSource(planned), true, nil
+			return planned.Git(), true, nil
 		}
 		r, err := f.d.s.cfg.Repos.Get(f.ctx, c.LinkedRepo)
-		return repoSource(r.Config), true, err
+		return r.Config.Git(), true, err
 	case schema.SourceHost, schema.SourceInline:
 	}
 	return schema.GitSource{}, false, nil

@@ -63,23 +63,13 @@ func sourceOf(c schema.SyncConfig) string {
 // gitSource returns the repository of a sync, its own or the linked repo's.
 func (s *Syncer) gitSource(ctx context.Context, c schema.SyncConfig) (schema.GitSource, error) {
 	if c.LinkedRepo == "" {
-		return schema.GitSource{
-			Provider: c.GitProvider, HTTPS: c.GitHTTPS, Account: c.GitAccount, Repo: c.Repo, Branch: c.Branch, Commit: c.Commit,
-			SSHKey: c.GitSSHKey, KnownHosts: c.GitKnownHosts,
-		}, nil
+		return c.Git(), nil
 	}
 	r, err := s.cfg.Repos.Get(ctx, c.LinkedRepo)
 	if err != nil {
 		return schema.GitSource{}, schema.Wrap(schema.CodeOf(err), err, "linked repo")
 	}
-	return repoSource(r.Config), nil
-}
-
-func repoSource(c schema.RepoConfig) schema.GitSource {
-	return schema.GitSource{
-		Provider: c.GitProvider, HTTPS: c.GitHTTPS, Account: c.GitAccount, Repo: c.Repo, Branch: c.Branch, Commit: c.Commit,
-		SSHKey: c.GitSSHKey, KnownHosts: c.GitKnownHosts,
-	}
+	return r.Config.Git(), nil
 }
 
 // read reads the source of a sync. commit, when it is set, is the one to read
