@@ -209,27 +209,27 @@ func (s *settings) hint(path string) string {
 }
 
 // take is the value that a file has, unless something stronger has said it.
-func (x *setting) take(from string, v any) error {
-	if x.read.kind == tables {
+func (s *setting) take(from string, v any) error {
+	if s.read.kind == tables {
 		list, ok := v.([]any)
-		if m, one := v.(map[string]any); one && x.remedy != "" {
+		if m, one := v.(map[string]any); one && s.remedy != "" {
 			list, ok = nil, true
 			for k, v := range m {
 				list = append(list, map[string]any{k: v})
 			}
 		}
 		if !ok {
-			return schema.Errorf(schema.Invalid, "%s: want [[%s]] tables", from, x.title())
+			return schema.Errorf(schema.Invalid, "%s: want [[%s]] tables", from, s.title())
 		}
-		x.items, x.from = list, from
+		s.items, s.from = list, from
 		return nil
 	}
-	text, err := textOf(x.read.kind, v)
+	text, err := textOf(s.read.kind, v)
 	if err != nil {
 		return schema.Errorf(schema.Invalid, "%s: %v", from, err)
 	}
-	if x.from == "" {
-		x.value, x.from = text, from
+	if s.from == "" {
+		s.value, s.from = text, from
 	}
 	return nil
 }

@@ -55,19 +55,19 @@ func reference() string {
 	return b.String()
 }
 
-func (x *setting) row(b *bytes.Buffer) {
-	def := x.def
-	if x.name == "server" {
+func (s *setting) row(b *bytes.Buffer) {
+	def := s.def
+	if s.name == "server" {
 		def = "the host's name" // it differs on each
 	}
 	if def != "" {
 		def = "`" + def + "`"
 	}
 	ours := ""
-	if x.name != "" {
-		ours = "`" + x.ours() + "`"
+	if s.name != "" {
+		ours = "`" + s.ours() + "`"
 	}
-	fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", ours, names(append(strings.Fields(x.core), strings.Fields(x.peri)...)), names(x.envs()), def, x.doc)
+	fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", ours, names(append(strings.Fields(s.core), strings.Fields(s.peri)...)), names(s.envs()), def, s.doc)
 }
 
 func fileOf(x *setting) string {

@@ -89,15 +89,21 @@ func parseTOML(b []byte) (map[string]any, map[string]int, error) {
 			prefix = tomlKey(lines, b, "", e.Key())
 		case unstable.KeyValue:
 			at := tomlKey(lines, b, prefix, e.Key())
-			if v := e.Value(); v.Kind == unstable.InlineTable {
-				for it := v.Children(); it.Next(); {
-					tomlKey(lines, b, at, it.Node().Key())
-				}
-			}
+			inlineKeys(lines, b, at, e.Value())
 		default:
 		}
 	}
 	return values, lines, nil
+}
+
+// inlineKeys notes where the keys of a value stand that is a table in one line.
+func inlineKeys(lines map[string]int, text []byte, prefix string, v *unstable.Node) {
+	if v.Kind != unstable.InlineTable {
+		return
+	}
+	for it := v.Children(); it.Next(); {
+		tomlKey(lines, text, prefix, it.Node().Key())
+	}
 }
 
 // tomlKey notes where a dotted key stands and returns its path.

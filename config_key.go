@@ -105,10 +105,10 @@ func (k key) envs() []string {
 	if k.read.kind == tables {
 		return nil
 	}
-	for _, f := range strings.Fields(k.core) {
+	for f := range strings.FieldsSeq(k.core) {
 		out = append(out, "KOMODO_"+strings.ToUpper(strings.ReplaceAll(f, ".", "_")))
 	}
-	for _, f := range strings.Fields(k.peri) {
+	for f := range strings.FieldsSeq(k.peri) {
 		out = append(out, "PERIPHERY_"+strings.ToUpper(strings.ReplaceAll(f, ".", "_")))
 	}
 	return out

@@ -144,5 +144,5 @@ func diskSpace(dir string) (free, all uint64, err error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, 0, os.NewSyscallError("statfs", err)
 	}
-	return st.Bavail * uint64(st.Bsize), st.Blocks * uint64(st.Bsize), nil //nolint:gosec,unconvert // sizes; the type differs by platform
+	return st.Bavail * uint64(st.Bsize), st.Blocks * uint64(st.Bsize), nil //nolint:gosec // sizes
 }

@@ -94,7 +94,7 @@ func checkClock(ctx context.Context, d *doctor) finding {
 		if err != nil {
 			continue
 		}
-		then, err := http.ParseTime(resp.Header.Get("Date"))
+		then, err := http.ParseTime(resp.header.Get("Date"))
 		if err != nil {
 			continue
 		}
@@ -111,17 +111,28 @@ func checkClock(ctx context.Context, d *doctor) finding {
 	return warn("see git host and registry", "nobody answers whose clock could be asked")
 }
 
-// get asks an address and closes the answer's body.
-func (d *doctor) get(ctx context.Context, addr string) (*http.Response, error) {
+// head is how an answer begins; what follows is of no interest.
+type head struct {
+	code   int
+	status string // code and words
+	header http.Header
+}
+
+// get asks an address.
+func (d *doctor) get(ctx context.Context, addr string) (head, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, addr, nil)
 	if err != nil {
-		return nil, err
+		return head{}, err
 	}
+	return d.do(r)
+}
+
+func (d *doctor) do(r *http.Request) (head, error) {
 	resp, err := d.http.Do(r)
 	if err != nil {
-		return nil, err
+		return head{}, err
 	}
-	return resp, resp.Body.Close()
+	return head{resp.StatusCode, resp.Status, resp.Header}, resp.Body.Close()
 }
 
 // reach asks each address; good says which answers are those of what is looked for.
@@ -131,8 +142,8 @@ func (d *doctor) reach(ctx context.Context, addrs []string, do string, good func
 		switch {
 		case err != nil:
 			return fail(do, "%s cannot be reached: %v", addr, unwrapURL(err))
-		case !good(resp.StatusCode):
-			return warn(do, "%s answers %s", addr, resp.Status)
+		case !good(resp.code):
+			return warn(do, "%s answers %s", addr, resp.status)
 		}
 	}
 	return fine("%s can be reached", strings.Join(addrs, ", "))
@@ -190,7 +201,7 @@ func checkPortFree(ctx context.Context, d *doctor) finding {
 	pinned := *d
 	pinned.http = d.blind()
 	resp, err := pinned.get(ctx, "https://"+net.JoinHostPort(host, port)+"/version")
-	if err == nil && resp.StatusCode == http.StatusOK {
+	if err == nil && resp.code == http.StatusOK {
 		return fine("a core serves at %s", d.core.Listen)
 	}
 	return fail("end the program that has it (ss -ltnp), or choose another with --listen", "%s is taken, and not by a core", d.core.Listen)
@@ -243,7 +254,7 @@ func checkProxy(ctx context.Context, d *doctor) finding {
 	own := *d
 	own.http = d.blind()
 	resp, err := own.get(ctx, d.core.URL+"/version")
-	if err != nil || resp.StatusCode != http.StatusOK {
+	if err != nil || resp.code != http.StatusOK {
 		return warn("start core, and have the proxy lead there", "%s does not lead to a core now", d.core.URL)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, d.core.URL+bus.WSPath, nil)
@@ -253,15 +264,14 @@ func checkProxy(ctx context.Context, d *doctor) finding {
 	for k, v := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="} {
 		r.Header.Set(k, v)
 	}
-	up, err := own.http.Do(r)
+	up, err := own.do(r)
 	if err != nil {
 		return fail("have the proxy pass websockets at "+bus.WSPath, "%s does not answer to a websocket: %v", d.core.URL, unwrapURL(err))
 	}
-	_ = up.Body.Close()
-	if up.StatusCode != http.StatusSwitchingProtocols {
-		return fail("have the proxy pass the headers Upgrade and Connection: agents connect by websocket", "%s answers a websocket with %s", d.core.URL, up.Status)
+	if up.code != http.StatusSwitchingProtocols {
+		return fail("have the proxy pass the headers Upgrade and Connection: agents connect by websocket", "%s answers a websocket with %s", d.core.URL, up.status)
 	}
-	if via := resp.Header.Get("Via") + resp.Header.Get("Server"); via != "" && len(d.core.Proxies) == 0 {
+	if via := resp.header.Get("Via") + resp.header.Get("Server"); via != "" && len(d.core.Proxies) == 0 {
 		return warn("give trusted_proxy the proxy's address, and have it set X-Forwarded-For", "%s leads through %s, and no trusted_proxy is configured: everybody seems to come from there", d.core.URL, via)
 	}
 	return fine("%s leads to core, websockets too", d.core.URL)

@@ -92,7 +92,6 @@ func (a *asked) key(params map[string]any) (private string, k schema.OnboardingK
 type guest struct {
 	ready chan struct{}
 	done  chan error
-	log   *bytes.Buffer
 }
 
 func (a *asked) agent(name, key, data string) *guest {

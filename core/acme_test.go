@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -103,7 +104,7 @@ func (a *authority) serve(w http.ResponseWriter, r *http.Request) {
 	case "/authz":
 		answer(200, "/authz", map[string]any{"status": status[a.valid], "identifier": map[string]string{"type": "dns", "value": a.name}, "challenges": []any{challenge}})
 	case "/challenge":
-		a.valid = a.look()
+		a.valid = a.look(r.Context())
 		answer(200, "/challenge", challenge)
 	case "/finalize":
 		a.issue(payload)
@@ -133,12 +134,12 @@ func (a *authority) read(r *http.Request) []byte {
 }
 
 // look asks core whether it is it.
-func (a *authority) look() bool {
+func (a *authority) look(ctx context.Context) bool {
 	want := "t0ken." + a.print
 	if a.kind == "http-01" {
-		r, _ := http.NewRequestWithContext(a.t.Context(), http.MethodGet, "http://"+a.core+"/.well-known/acme-challenge/t0ken", nil)
+		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.core+"/.well-known/acme-challenge/t0ken", nil)
 		r.Host = a.name
-		resp, err := http.DefaultClient.Do(r)
+		resp, err := a.srv.Client().Do(r)
 		if err != nil {
 			a.t.Error(err)
 			return false

@@ -249,7 +249,8 @@ func (d *desk) updates(query string) (list []struct {
 		Type string `json:"type"`
 		ID   string `json:"id"`
 	} `json:"target"`
-}) {
+},
+) {
 	d.t.Helper()
 	var page struct {
 		Updates json.RawMessage `json:"updates"`

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"hash/fnv"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"regexp"
@@ -16,13 +17,14 @@ import (
 
 // badRequests is how many are sent to every request of the table; task fuzz sends
 // a thousand, with the race detector on.
-var badRequests = flag.Int("bad-requests", 40, "bad requests per row of the table") //nolint:gochecknoglobals // flags of go test are
+var badRequests = flag.Int("bad-requests", 40, "bad requests per row of the table")
 
 // door is a core's HTTP API for one user.
 type door struct {
 	t           *testing.T
 	url         string
 	key, secret string
+	client      http.Client
 }
 
 // post returns status and body.
@@ -37,7 +39,7 @@ func (d *door) post(path string, body []byte) (int, []byte) {
 		req.Header.Set("X-Api-Key", d.key)
 		req.Header.Set("X-Api-Secret", d.secret)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := d.client.Do(req)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -79,7 +81,7 @@ func openDoor(t *testing.T, cfg Config) *door {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", login.Data.JWT)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := d.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,9 +176,9 @@ func bodyForm(name string, params []byte) []byte {
 // spoil makes a bad request of a row from its example: broken JSON, or a parameter
 // that is missing, null or of a wrong type.
 func spoil(r *rand.Rand, row listed) (what string, body []byte) {
-	params := map[string]json.RawMessage{}
-	for k, v := range row.Example {
-		params[k] = v
+	params := maps.Clone(row.Example)
+	if params == nil {
+		params = map[string]json.RawMessage{}
 	}
 	var typed []int
 	for i, p := range row.Params {

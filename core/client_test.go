@@ -16,14 +16,14 @@ func (c *client) clientFolder() string {
 	dir := c.t.TempDir()
 	for _, name := range []string{"lib", "types", "responses", "terminal"} {
 		for _, ext := range []string{".js", ".d.ts"} {
-			res, text := c.get("/client/" + name + ext)
-			if res.StatusCode != 200 || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") {
-				c.t.Fatalf("%s%s: %d %s", name, ext, res.StatusCode, res.Header.Get("Content-Type"))
+			res := c.get("/client/" + name + ext)
+			if res.Status != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") {
+				c.t.Fatalf("%s%s: %d %s", name, ext, res.Status, res.Header.Get("Content-Type"))
 			}
 			if have, want := res.Header.Get("X-TypeScript-Types"), "/client/"+name+".d.ts"; ext == ".js" && have != want {
 				c.t.Errorf("%s%s: types %q", name, ext, have)
 			}
-			c.write(filepath.Join(dir, name+ext), text)
+			c.write(filepath.Join(dir, name+ext), res.Text)
 		}
 	}
 	c.write(filepath.Join(dir, "package.json"), `{"type":"module"}`)
@@ -152,21 +152,21 @@ func TestClientIsTyped(t *testing.T) {
 func TestClientHasNoOtherFiles(t *testing.T) {
 	c := administered(t)
 	for _, path := range []string{"/client/nonsense.js", "/client/", "/client/lib.ts"} {
-		res, text := c.get(path)
+		res := c.get(path)
 		var p struct{ Error string }
-		if res.StatusCode != 404 || json.Unmarshal([]byte(text), &p) != nil || p.Error == "" {
-			t.Errorf("%s: %d %.200s", path, res.StatusCode, text)
+		if res.Status != http.StatusNotFound || json.Unmarshal([]byte(res.Text), &p) != nil || p.Error == "" {
+			t.Errorf("%s: %d %.200s", path, res.Status, res.Text)
 		}
 	}
 }
 
 func TestPlacesThatAreNotRequests(t *testing.T) {
 	c := administered(t)
-	if res, text := c.get("/version"); res.StatusCode != 200 || text != "0.9.0" || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") {
-		t.Errorf("version: %d %q", res.StatusCode, text)
+	if res := c.get("/version"); res.Status != http.StatusOK || res.Text != "0.9.0" || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") {
+		t.Errorf("version: %d %q", res.Status, res.Text)
 	}
-	if res, _ := c.get("/user"); res.StatusCode != 401 {
-		t.Errorf("user without credentials: %d", res.StatusCode)
+	if res := c.get("/user"); res.Status != http.StatusUnauthorized {
+		t.Errorf("user without credentials: %d", res.Status)
 	}
 	for path, want := range map[string]int{"/nonsense": 405, "/user": 405, "/version": 405, "/read/Nonsense": 404, "/client/lib.js": 405, "/ws/update": 405} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url+path, strings.NewReader("{}"))

@@ -411,7 +411,7 @@ func (c *core) answerAgents(ctx context.Context) error {
 		c.engine.Presence(ctx, id, online, since)
 	})
 	return errors.Join(
-		c.answerOperators(),
+		c.answerOperators(), //nolint:contextcheck // answers live as long as the connection
 		c.conn.OnStatus(c.heard),
 		bus.ServeHello(c.conn, c.signer.Seed, c.cfg.Version, c.hello), //nolint:contextcheck // answers live as long as the connection
 		bus.Serve(c.conn, schema.AskPending, c.engine.Pending),
@@ -435,7 +435,7 @@ func (c *core) answerAgents(ctx context.Context) error {
 // heard takes what an agent says of itself.
 func (c *core) heard(id string, st schema.AgentStatus) {
 	c.monitor.Status(id, st)
-	r, err := c.kinds.servers.Get(context.Background(), id) // from memory
+	r, err := c.kinds.servers.Masked(id)
 	if err != nil {
 		return
 	}

@@ -72,7 +72,7 @@ func (c *core) admitAgent(id hub.Identity, addr string) error {
 	if id.Kind != hub.KindAgent || err != nil {
 		return nil //nolint:nilerr // it is no network's address
 	}
-	s, err := c.kinds.servers.Get(context.Background(), id.ID) // from memory
+	s, err := c.kinds.servers.Masked(id.ID)
 	if err != nil || s.Config.Admits(ap.Addr()) {
 		return nil //nolint:nilerr // what was deleted is shut out elsewhere
 	}

@@ -14,7 +14,14 @@ import (
 )
 
 // get reads a page of core.
-func (c *client) get(path string) (*http.Response, string) {
+// reply is what core answers to a browser.
+type reply struct {
+	Status int
+	Header http.Header
+	Text   string
+}
+
+func (c *client) get(path string) reply {
 	c.t.Helper()
 	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, c.url+path, nil)
 	if err != nil {
@@ -29,7 +36,7 @@ func (c *client) get(path string) (*http.Response, string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return res, string(text)
+	return reply{res.StatusCode, res.Header, string(text)}
 }
 
 func administered(t *testing.T) *client {
@@ -46,8 +53,7 @@ var openAPISchema string
 // openAPI is the document of the whole table, with a compiler of the schemas in it.
 func (c *client) openAPI() (doc any, compile func(pointer string) *jsonschema.Schema) {
 	c.t.Helper()
-	_, text := c.get("/docs/openapi.json")
-	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(c.get("/docs/openapi.json").Text))
 	if err != nil {
 		c.t.Fatal(err)
 	}

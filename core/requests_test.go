@@ -46,7 +46,8 @@ func knock(t *testing.T, addr, path string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	var client http.Client
+	res, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,8 +42,11 @@ func kindsOfRights() []string {
 func people(d *door) []*somebody {
 	d.t.Helper()
 	list := []*somebody{
-		{name: "nobody", level: "None"}, {name: "reader", level: "Read", rank: 1}, {name: "runner", level: "Execute", rank: 2},
-		{name: "writer", level: "Write", rank: 3}, {name: "looker", level: "Read", rank: 1, all: true},
+		{name: "nobody", level: "None"},
+		{name: "reader", level: "Read", rank: 1},
+		{name: "runner", level: "Execute", rank: 2},
+		{name: "writer", level: "Write", rank: 3},
+		{name: "looker", level: "Read", rank: 1, all: true},
 	}
 	for _, p := range list {
 		var made struct {

@@ -51,7 +51,7 @@ func (a *alone) until(what string, is func() bool) {
 }
 
 // berth runs a verb as the administrator.
-func (a *alone) berth(args ...string) string {
+func (a *alone) berth(args ...string) {
 	a.t.Helper()
 	env := []string{"KOMODO_ADDRESS=http://" + a.addr, "KOMODO_API_KEY=" + a.api.Key, "KOMODO_API_SECRET=" + a.api.Secret}
 	p := program.Start(a.t, program.Options{Args: args, Env: env})
@@ -63,7 +63,6 @@ func (a *alone) berth(args ...string) string {
 	if code := p.Stop(a.t); code != 0 {
 		a.t.Fatalf("berth %v: exit code %d: %s", args, code, p.Output())
 	}
-	return p.Output()
 }
 
 // deploy deploys a stack if it changed, and returns what was decided and why.

@@ -143,7 +143,7 @@ type joined struct {
 // about the configuration (schema.Invalid) or the key and token (schema.Denied);
 // afterwards it reconnects for ever.
 func Run(ctx context.Context, cfg Config) error {
-	a, err := open(cfg)
+	a, err := open(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func Run(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-func open(cfg Config) (*Agent, error) {
+func open(ctx context.Context, cfg Config) (*Agent, error) {
 	if cfg.Workers == 0 {
 		cfg.Workers = 8
 	}
@@ -201,7 +201,7 @@ func open(cfg Config) (*Agent, error) {
 		refused: make(chan error, 1), loggedIn: make(chan struct{}, 1),
 	}
 	a.verbs = a.verbList()
-	if err := a.load(); err != nil {
+	if err := a.load(ctx); err != nil {
 		a.close()
 		return nil, err
 	}
@@ -213,7 +213,7 @@ func open(cfg Config) (*Agent, error) {
 const DigestKey = "digest.key"
 
 // load opens what the agent keeps on disk, and the engine.
-func (a *Agent) load() (err error) {
+func (a *Agent) load(ctx context.Context) (err error) {
 	dir := a.cfg.Data
 	if a.journal, err = journal.Open(filepath.Join(dir, "journal")); err != nil {
 		return err
@@ -229,7 +229,7 @@ func (a *Agent) load() (err error) {
 		return err
 	}
 	a.meter = docker.NewMeter(a.engine)
-	a.host, a.machine = host.NewSampler(a.cfg.Samples), host.Info(context.Background())
+	a.host, a.machine = host.NewSampler(a.cfg.Samples), host.Info(ctx)
 	a.deploy = compose.New(a.engine, []byte(a.digests.Digest([]byte("inputs of deploys"))), a.log)
 	a.single = single.New(a.engine)
 	a.builder = build.New(a.engine, a.log)

@@ -163,7 +163,7 @@ func Up(ctx context.Context, cfg Config, req LocalReq, show func(schema.Entry)) 
 	if !Joined(cfg.Data) {
 		return res, "", schema.Errorf(schema.NotFound, "no agent has worked in %s: name its folder with --data", filepath.Dir(cfg.Data))
 	}
-	a, err := open(cfg)
+	a, err := open(ctx, cfg)
 	if err != nil {
 		return res, "", err
 	}

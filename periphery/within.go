@@ -20,7 +20,7 @@ func within(root, path string, own func(path string) bool) error {
 	if err != nil || !filepath.IsLocal(rel) {
 		return nil
 	}
-	real, err := filepath.EvalSymlinks(root)
+	base, err := filepath.EvalSymlinks(root)
 	if err != nil {
 		return nil
 	}
@@ -38,7 +38,7 @@ func within(root, path string, own func(path string) bool) error {
 		if err != nil {
 			return nil
 		}
-		inside, err := filepath.Rel(real, to)
+		inside, err := filepath.Rel(base, to)
 		if err == nil && filepath.IsLocal(inside) {
 			at = filepath.Join(root, inside)
 			continue

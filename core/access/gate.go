@@ -251,7 +251,7 @@ func (g *Gate) Session(_ context.Context, token string) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
-	c := g.callerOf(u, "", "click")
+	c := g.callerOf(u, "click")
 	c.Session = digest(token)
 	return c, nil
 }
@@ -265,7 +265,7 @@ func (g *Gate) As(user, via string) (Caller, error) {
 	if !u.Enabled {
 		return Caller{}, schema.Errorf(schema.Denied, "%s is disabled", u.Username)
 	}
-	return g.callerOf(u, "", via), nil
+	return g.callerOf(u, via), nil
 }
 
 // PermitStarter is Permit for whoever started a run, with what he may now. Core
@@ -364,8 +364,8 @@ func actorOf(u User) schema.Actor {
 	return schema.Actor{Kind: "user", ID: u.ID, Name: u.Username}
 }
 
-func (g *Gate) callerOf(u User, peer, via string) Caller {
-	return Caller{UserID: u.ID, Username: u.Username, Admin: u.Admin, Actor: actorOf(u), Peer: peer, Via: via, gate: g}
+func (g *Gate) callerOf(u User, via string) Caller {
+	return Caller{UserID: u.ID, Username: u.Username, Admin: u.Admin, Actor: actorOf(u), Via: via, gate: g}
 }
 
 // limited returns the caller as he is by a key.

@@ -103,7 +103,7 @@ func (g *Gate) byToken(header string) (Caller, User, error) {
 	if err != nil {
 		return Caller{}, User{}, err
 	}
-	caller := g.callerOf(u, "", "api")
+	caller := g.callerOf(u, "api")
 	caller.Session = c.Jti
 	return caller, u, nil
 }
@@ -127,7 +127,7 @@ func (g *Gate) byKey(key, keySecret string) (Caller, User, error) {
 	case noUser != nil:
 		return Caller{}, User{}, schema.Errorf(schema.Unauthenticated, "the API key's user is gone")
 	}
-	c, err := g.callerOf(u, "", "api").limited(k)
+	c, err := g.callerOf(u, "api").limited(k)
 	c.Actor = schema.Actor{Kind: "key", ID: u.ID, Name: u.Username + " (" + k.Name + ")"}
 	if err == nil {
 		g.mu.Lock()

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -185,9 +186,7 @@ func (g *Gate) Grantable(key string) (User, error) {
 func (g *Gate) SetAll(ctx context.Context, user, resourceType string, l schema.Level) error {
 	return g.change(ctx, user, func(u *User) error {
 		all := schema.Levels{}
-		for t, have := range u.All {
-			all[t] = have
-		}
+		maps.Copy(all, u.All)
 		all[resourceType] = l
 		u.All = all
 		return nil
@@ -205,9 +204,7 @@ func (g *Gate) Viewed(ctx context.Context, resourceType, id string) error {
 	}
 	return g.change(ctx, u.ID, func(u *User) error {
 		recents := map[string][]string{}
-		for t, ids := range u.Recents {
-			recents[t] = ids
-		}
+		maps.Copy(recents, u.Recents)
 		list := append([]string{id}, slices.DeleteFunc(slices.Clone(recents[resourceType]), func(x string) bool { return x == id })...)
 		recents[resourceType] = list[:min(len(list), maxRecents)]
 		u.Recents = recents

@@ -135,7 +135,9 @@ func (k accountKind[T]) rows() []Row {
 	account := map[string]any{"domain": k.domain, "username": "ada", "token": "…"}
 	return []Row{
 		Read(k.spec("Get", "Show an account at "+named(k.what)+"; its token is masked.", "", map[string]any{"id": id}), k.get),
-		Read(k.spec("List", "List the accounts at "+strings.Replace(k.what+"s", "ys", "ies", 1)+" that were made by hand; tokens are masked.", "s", map[string]any{}), k.list),
+		Read(k.spec("List", "List the accounts at "+strings.Replace(k.what+"s", "ys", "ies", 1)+" that were made by hand; tokens are masked.", "s", map[string]any{}), func(_ context.Context, p accountQuery) ([]T, error) {
+			return k.list(p), nil
+		}),
 		Write(k.spec("Create", "Make an account at "+named(k.what)+"; its token is sealed and never shown again.", "", map[string]any{"account": account}), k.create),
 		Write(k.spec("Update", "Change an account at "+named(k.what)+".", "", map[string]any{"id": id, "account": map[string]any{"token": "…"}}), k.update),
 		Write(k.spec("Delete", "Delete an account at "+named(k.what)+".", "", map[string]any{"id": id}), k.remove),
@@ -156,14 +158,14 @@ func (k accountKind[T]) get(_ context.Context, p accountID) (T, error) {
 	return k.show(x), err
 }
 
-func (k accountKind[T]) list(_ context.Context, p accountQuery) ([]T, error) {
+func (k accountKind[T]) list(p accountQuery) []T {
 	out := []T{}
 	for _, x := range k.a.deps.Accounts.List(k.sort) {
 		if (p.Domain == "" || p.Domain == x.Domain) && (p.Username == "" || p.Username == x.Username) {
 			out = append(out, k.show(x))
 		}
 	}
-	return out, nil
+	return out
 }
 
 func (k accountKind[T]) create(ctx context.Context, p accountNew) (T, error) {

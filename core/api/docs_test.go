@@ -101,7 +101,7 @@ func TestCORS(t *testing.T) {
 			if h.Get("Access-Control-Allow-Origin") != c.allowed || h.Get("Access-Control-Allow-Credentials") != c.credentials {
 				t.Errorf("%s of %q by %+v: %v", method, c.origin, c.cors, h)
 			}
-			if method == http.MethodOptions && c.allowed != "" && (h.Get("Access-Control-Allow-Headers") != "x-api-key" || h.Get("Access-Control-Allow-Methods") != "POST" || res.StatusCode != 200) {
+			if method == http.MethodOptions && c.allowed != "" && (h.Get("Access-Control-Allow-Headers") != "x-api-key" || h.Get("Access-Control-Allow-Methods") != "POST" || res.StatusCode != http.StatusOK) {
 				t.Errorf("before a request of %q by %+v: %d %v", c.origin, c.cors, res.StatusCode, h)
 			}
 		}

@@ -43,13 +43,13 @@ func (a *API) tracked(ctx context.Context, c changing, do func() (json.RawMessag
 	case e.Operation == "UpdateVariable": // Komodo knows no other change of one
 		e.Operation = "UpdateVariableValue"
 	}
-	clear := "" // with secrets: only to see whether anything changes
+	whole := "" // with secrets: only to see whether anything changes
 	if c.key != "" && c.verb != "Copy" {
 		t, err := c.kind.Find(c.key)
 		if err != nil {
 			return nil, Update{}, err
 		}
-		e.Target, e.Before, clear = t, a.tomlOf(ctx, t, false), a.tomlOf(ctx, t, true)
+		e.Target, e.Before, whole = t, a.tomlOf(ctx, t, false), a.tomlOf(ctx, t, true)
 	}
 	raw, err := do()
 	if err != nil {
@@ -63,7 +63,7 @@ func (a *API) tracked(ctx context.Context, c changing, do func() (json.RawMessag
 		was := e.Target.Name
 		e.Target = r.Target(c.kind.Name())
 		e.After = a.tomlOf(ctx, e.Target, false)
-		switch same := a.tomlOf(ctx, e.Target, true) == clear; {
+		switch same := a.tomlOf(ctx, e.Target, true) == whole; {
 		case was != "" && was != r.Name:
 			e.Note = was + " → " + r.Name
 		case !same && e.After == e.Before:
@@ -232,20 +232,8 @@ func (a *API) news(ctx context.Context) iter.Seq[schema.Change] {
 	if a.deps.Edits == nil {
 		return runs
 	}
-	edits := a.deps.Edits.Watch(ctx)
+	ch := gathered(ctx, runs, a.deps.Edits.Watch(ctx))
 	return func(yield func(schema.Change) bool) {
-		ch := make(chan schema.Change)
-		for _, seq := range []iter.Seq[schema.Change]{runs, edits} {
-			go func() { // ends with ctx
-				for c := range seq {
-					select {
-					case ch <- c:
-					case <-ctx.Done():
-						return
-					}
-				}
-			}()
-		}
 		for {
 			select {
 			case c := <-ch:
@@ -257,4 +245,21 @@ func (a *API) news(ctx context.Context) iter.Seq[schema.Change] {
 			}
 		}
 	}
+}
+
+// gathered hands on what each of the sequences yields, until ctx ends.
+func gathered(ctx context.Context, all ...iter.Seq[schema.Change]) <-chan schema.Change {
+	ch := make(chan schema.Change)
+	for _, seq := range all {
+		go func() { // ends with ctx
+			for c := range seq {
+				select {
+				case ch <- c:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+	}
+	return ch
 }

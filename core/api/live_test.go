@@ -20,7 +20,7 @@ import (
 // live opens /ws/update and says what is sent first.
 func (w *world) live(first string) (*websocket.Conn, string) {
 	w.t.Helper()
-	c, _, err := websocket.Dial(w.t.Context(), strings.Replace(w.server.URL, "http", "ws", 1)+"/ws/update", nil)
+	c, _, err := websocket.Dial(w.t.Context(), strings.Replace(w.server.URL, "http", "ws", 1)+"/ws/update", nil) //nolint:bodyclose // the library closes it
 	must(w.t, err)
 	w.t.Cleanup(func() { _ = c.CloseNow() })
 	must(w.t, c.Write(w.t.Context(), websocket.MessageText, []byte(first)))

@@ -58,8 +58,9 @@ func (g Group) describe() string {
 		return "Requests that make something happen; most answer the Update of the run they started."
 	case GroupLogin:
 		return "Requests of those who are not signed in yet."
+	default:
+		return "One's own account."
 	}
-	return "One's own account."
 }
 
 // operationOf is a row as an operation.
@@ -104,6 +105,7 @@ func needsText(r *Row) string {
 		return "any user"
 	case access.IsAdmin:
 		return "an administrator"
+	default: // a level on a resource
 	}
 	text := string(r.Needs)
 	if r.Also != "" {

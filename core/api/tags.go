@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -76,9 +77,7 @@ func (a *API) tagIDs(names []string) []string {
 func (a *API) allTags(ctx context.Context) ([]schema.Tag, error) {
 	byName, _ := a.book()
 	found := map[string]schema.Tag{}
-	for name, t := range byName {
-		found[name] = t
-	}
+	maps.Copy(found, byName)
 	for _, k := range a.deps.Kinds.Kinds() {
 		list, err := k.List(ctx)
 		if err != nil {

@@ -65,21 +65,20 @@ func (a *API) terminalRows() []Row {
 	all := s("DeleteAllTerminals", "End all terminals of a server.", map[string]any{"server": "my-server"})
 	all.kind = "server"
 	return []Row{
-		Read(filtered(s("ListTerminals", "List the terminals that are open.", map[string]any{})), later[listTerminals, []Terminal]),
+		Read(filtered(s("ListTerminals", "List the terminals that are open.", map[string]any{})), later[listTerminals, []Terminal]()),
 		Write(filtered(s("CreateTerminal", "Open a terminal.", map[string]any{"target": where})), func(ctx context.Context, p createTerminal) (Terminal, error) {
 			return Terminal{}, a.laterThere(ctx, p.Target)
 		}),
 		Write(filtered(s("DeleteTerminal", "End a terminal.", map[string]any{"target": where, "terminal": "term-1"})), func(ctx context.Context, p deleteTerminal) (None, error) {
 			return None{}, a.laterThere(ctx, p.Target)
 		}),
-		Write(all, later[serverTerminals, None]),
-		Write(filtered(s("BatchDeleteAllTerminals", "End all terminals of many servers.", map[string]any{"query": map[string]any{}})), later[batchTerminals, None]),
+		Write(all, later[serverTerminals, None]()),
+		Write(filtered(s("BatchDeleteAllTerminals", "End all terminals of many servers.", map[string]any{"query": map[string]any{}})), later[batchTerminals, None]()),
 	}
 }
 
-func later[P, R any](context.Context, P) (R, error) {
-	var none R
-	return none, notBuilt("what needs a terminal")
+func later[P, R any]() func(context.Context, P) (R, error) {
+	return func(context.Context, P) (none R, err error) { return none, notBuilt("what needs a terminal") }
 }
 
 // laterThere answers that terminals are not built yet, to who might have one there.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"berth/core/access"
@@ -181,9 +182,7 @@ func userOf(u access.User) user {
 	if u.Passkey != nil {
 		out.Passkey.Created = u.Passkey.Created
 	}
-	for t, ids := range u.Recents {
-		out.Recents[t] = ids
-	}
+	maps.Copy(out.Recents, u.Recents)
 	for t, l := range u.All {
 		out.All[t] = levelWire(l)
 	}

@@ -256,10 +256,8 @@ func (d *Deps) execute(ctx context.Context, r *run.Run, e execution, t *tally) e
 			return err
 		}
 		if child.State == schema.StateFailed && try < e.what.Retries {
-			if pause := time.Duration(e.what.RetryDelay); pause > 0 {
-				if err := r.Sleep(ctx, name+" / pause", pause); err != nil {
-					return err
-				}
+			if err := pauseAfter(ctx, r, name, time.Duration(e.what.RetryDelay)); err != nil {
+				return err
 			}
 			continue
 		}
@@ -270,6 +268,14 @@ func (d *Deps) execute(ctx context.Context, r *run.Run, e execution, t *tally) e
 		t.countAs(label, child, e.what.ContinueOnFailure)
 		return nil
 	}
+}
+
+// pauseAfter waits before a step is tried again; without a pause it is no step.
+func pauseAfter(ctx context.Context, r *run.Run, step string, pause time.Duration) error {
+	if pause <= 0 {
+		return nil
+	}
+	return r.Sleep(ctx, step+" / pause", pause)
 }
 
 // withConcurrency returns the parameters of an execution with its limit at once.

@@ -3,6 +3,7 @@ package sync
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"berth/schema"
@@ -29,7 +30,7 @@ func fit(p schema.SyncPlan, most int) schema.SyncPlan {
 		}
 	}
 	if len(cut) > 0 {
-		p.Issues = append(p.Issues[:len(p.Issues):len(p.Issues)], schema.SyncIssue{Warning: true, Text: fmt.Sprintf(
+		p.Issues = append(slices.Clip(p.Issues), schema.SyncIssue{Warning: true, Text: fmt.Sprintf(
 			"the plan is too large to be kept whole: left out here are %s; a plan that is made now shows them", strings.Join(cut, ", "))})
 	}
 	return p
@@ -121,7 +122,7 @@ func few(p schema.SyncPlan, most int) schema.SyncPlan {
 		p.Changes, p.Deploys = p.Changes[:len(p.Changes)/2], p.Deploys[:len(p.Deploys)/2]
 	}
 	if left := total - len(p.Changes) - len(p.Deploys); left > 0 {
-		p.Issues = append(p.Issues[:len(p.Issues):len(p.Issues)], schema.SyncIssue{Warning: true, Text: fmt.Sprintf("%d more changes and deploys are left out", left)})
+		p.Issues = append(slices.Clip(p.Issues), schema.SyncIssue{Warning: true, Text: fmt.Sprintf("%d more changes and deploys are left out", left)})
 	}
 	return p
 }

@@ -47,8 +47,10 @@ func (s *Syncer) disabled(changes []resource.Change, text func(c resource.Change
 		}
 		for _, f := range c.Fields {
 			if strings.TrimPrefix(f.Key, "config.") == "enabled" && f.New == "false" {
-				out = append(out, resource.Issue{File: c.File, Line: c.Line, Key: "server." + c.Name, Warning: true,
-					Text: "an agent has joined it, and this switches it off: a [[server]] without enabled is disabled; add config.enabled = true"})
+				out = append(out, resource.Issue{
+					File: c.File, Line: c.Line, Key: "server." + c.Name, Warning: true,
+					Text: "an agent has joined it, and this switches it off: a [[server]] without enabled is disabled; add config.enabled = true",
+				})
 			}
 		}
 	}

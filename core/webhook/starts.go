@@ -188,8 +188,9 @@ func tries(c schema.Code) int {
 		return 0
 	case schema.Conflict, schema.Internal:
 		return fewTries
+	default:
+		return 1
 	}
-	return 1
 }
 
 // reject writes into an accepted delivery that its run cannot be.

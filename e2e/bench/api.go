@@ -81,7 +81,7 @@ func (s *stage) measureRate(ctx context.Context, who *caller, floor *plainServer
 	if err != nil {
 		return err
 	}
-	theirs, err := floor.caller.rate(ctx, "/read/GetStack", `{"stack":"many-0000"}`)
+	theirs, err := floor.rate(ctx, "/read/GetStack", `{"stack":"many-0000"}`)
 	if err != nil {
 		return err
 	}

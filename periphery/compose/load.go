@@ -222,7 +222,7 @@ func refuse(p *types.Project) error {
 // leads elsewhere.
 func (s Spec) strays(p *types.Project) error {
 	for name, service := range p.Services {
-		paths := slices.Clone([]string(service.LabelFiles))
+		paths := slices.Clone(service.LabelFiles)
 		if b := service.Build; b != nil && !remoteContext(b.Context) {
 			paths = append(paths, b.Context, filepath.Join(b.Context, ".dockerignore"))
 			if b.DockerfileInline == "" {
