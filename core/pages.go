@@ -103,7 +103,7 @@ func (c *core) pages() ui.Deps {
 	p := pages{c}
 	return ui.Deps{
 		Resources: p, History: p, Feed: p, Actor: p, Editor: p, Catalog: catalog{c}, Standing: standing{c},
-		Alerts: pageAlerts{c}, Joiner: p, Gate: gate{c.gate}, Door: entrance{c.gate}, Account: profile{c.gate}, Peer: c.peers.Of,
+		Alerts: pageAlerts{c}, Joiner: p, Gate: gate{c.gate, c.api}, Door: entrance{c.gate, c.api}, Account: profile{c.gate, c.api}, Peer: c.peers.Of,
 		Log: c.cfg.Log, Version: c.cfg.Version, Instance: c.cfg.Title,
 	}
 }
@@ -300,11 +300,16 @@ func planView(plan resource.Plan) ui.Plan {
 }
 
 // gate is the access gate as the pages see it.
-type gate struct{ *access.Gate }
+type gate struct {
+	*access.Gate
+	api *api.API
+}
 
 // Setup creates the first administrator.
 func (g gate) Setup(ctx context.Context, c ui.Credentials) (string, error) {
-	return g.Gate.Setup(ctx, access.Credentials{Token: c.Token, Username: c.Username, Password: c.Password, From: c.From})
+	return entrance{g.Gate, g.api}.enter(ctx, c, "Setup", func(ctx context.Context) (string, error) {
+		return g.Gate.Setup(ctx, access.Credentials{Token: c.Token, Username: c.Username, Password: c.Password, From: c.From})
+	})
 }
 
 // Session returns who a session belongs to.

@@ -7,16 +7,24 @@ import (
 	"strings"
 
 	"berth/core/access"
+	"berth/core/api"
 	"berth/schema"
 	"berth/ui/page"
 )
 
 // profile is somebody's own user, as the pages see it.
-type profile struct{ gate *access.Gate }
+type profile struct {
+	gate *access.Gate
+	api  *api.API // which records what is changed
+}
 
 // as returns a context in which the session's user asks.
 func (p profile) as(ctx context.Context, session string) (context.Context, error) {
 	c, err := p.gate.Session(ctx, session)
+	if asks, ok := access.CallerOf(ctx); ok {
+		c.Peer = asks.Peer
+	}
+	c.Via = "click"
 	return access.WithCaller(ctx, c), err
 }
 
@@ -77,7 +85,9 @@ func (p profile) ConfirmTOTP(ctx context.Context, session, code string) ([]strin
 	if err != nil {
 		return nil, err
 	}
-	return p.gate.ConfirmTOTP(ctx, code)
+	codes, err := p.gate.ConfirmTOTP(ctx, code)
+	p.api.Own(ctx, "ConfirmTotpEnrollment", err)
+	return codes, err
 }
 
 // BeginPasskey returns what the browser needs to make a passkey.
@@ -94,6 +104,9 @@ func (p profile) BeginPasskey(ctx context.Context, session string) (string, erro
 func (p profile) Change(ctx context.Context, session, what, value string) (pending string, err error) {
 	if ctx, err = p.as(ctx, session); err != nil {
 		return "", err
+	}
+	if request := requestOf(what); request != "" {
+		defer func() { p.api.Own(ctx, request, err) }()
 	}
 	switch what {
 	case "password":
@@ -119,4 +132,12 @@ func (p profile) Change(ctx context.Context, session, what, value string) (pendi
 		return "", p.gate.Unlink(ctx, kind)
 	}
 	return "", schema.Errorf(schema.NotFound, "There is nothing called %q to change.", what)
+}
+
+// requestOf is the request that does the same as a word of the profile's addresses.
+func requestOf(what string) string {
+	return map[string]string{
+		"password": "UpdatePassword", "confirm-passkey": "ConfirmPasskeyEnrollment", "drop-totp": "UnenrollTotp", "drop-passkey": "UnenrollPasskey",
+		"revoke": "RevokeSession", "link": "BeginExternalLoginLink", "unlink": "UnlinkLogin",
+	}[what]
 }

@@ -206,6 +206,53 @@ func TestAuditSaysWhoDidWhatAndNoSecret(t *testing.T) {
 	}
 }
 
+// TestAuditSaysWhoSignedIn signs in by API and on the page, well and badly, and is refused
+// at the doors beside the table.
+func TestAuditSaysWhoSignedIn(t *testing.T) {
+	d := openDoor(t, config(t, t.TempDir()))
+	stranger := &door{t: t, url: d.url}
+	stranger.post("/auth/login/LoginLocalUser", []byte(`{"username":"mira","password":"wrong horse hush-1"}`))
+	stranger.post("/auth/login/LoginLocalUser", []byte(`{"username":"hush-2-in-the-wrong-field","password":"hush-3"}`))
+	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, password := range []string{"wrong hush-4", "correct horse battery"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+"/login", strings.NewReader("username=mira&password="+strings.ReplaceAll(password, " ", "+")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Origin", d.url)
+		res, err := browser.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+	}
+	stranger.post("/backup", []byte(`{"recipients":["hush-5"]}`))
+	var page struct {
+		Records []struct {
+			Actor, Target      struct{ Name string }
+			Via, Request, Code string
+		}
+	}
+	d.call("/read/ListAudit", map[string]any{"limit": 1000}, &page)
+	seen := map[string]int{}
+	for _, r := range page.Records {
+		seen[strings.TrimSpace(r.Request+" "+r.Code+" "+r.Via+" by "+r.Actor.Name+" on "+r.Target.Name)]++
+	}
+	for _, want := range []string{
+		"LoginLocalUser   by mira on mira", "LoginLocalUser  click by mira on mira", "LoginLocalUser unauthenticated  by  on mira", "TakeBackup unauthenticated  by  on",
+	} {
+		if seen[want] == 0 {
+			t.Errorf("no record %q of %v", want, seen)
+		}
+	}
+	var all json.RawMessage
+	d.call("/read/ListAudit", map[string]any{"limit": 1000}, &all)
+	if strings.Contains(string(all), "hush") || strings.Contains(string(all), "horse") {
+		t.Errorf("a secret: %s", all)
+	}
+}
+
 // TestAuditIsNotFlooded asks as a stranger, in all the ways that a stranger can: what
 // was done must stay in the record.
 func TestAuditIsNotFlooded(t *testing.T) {

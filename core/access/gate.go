@@ -205,6 +205,7 @@ func (g *Gate) CreateAdmin(ctx context.Context, username, password string) (User
 
 func (g *Gate) checkPassword(ctx context.Context, v Visit, username, password string) (User, error) {
 	u, known := g.userNamed(username)
+	enters(ctx, u, false)
 	if len(password) > 4*maxPassword {
 		password = ""
 	}

@@ -37,6 +37,7 @@ func (g *Gate) admit(ctx context.Context, u User, v Visit, how string) (string, 
 	if _, err := g.cfg.Sessions.Create(ctx, digest(token), s); err != nil {
 		return "", schema.Wrap(schema.CodeOf(err), err, "open a session")
 	}
+	enters(ctx, u, true)
 	if v.Page {
 		return token, nil
 	}

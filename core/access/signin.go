@@ -60,6 +60,7 @@ func (g *Gate) CompleteCode(ctx context.Context, v Visit, code string) (string, 
 	if !ok {
 		return "", g.failed(v.From, schema.SafeText(errPending()))
 	}
+	g.entersAs(ctx, c.user)
 	if err := g.useCode(ctx, c.user, tidyCode(code)); err != nil {
 		g.steps.again(key, c)
 		if schema.CodeOf(err) == schema.Unauthenticated {
@@ -76,6 +77,7 @@ func (g *Gate) CompletePasskey(ctx context.Context, v Visit, credential json.Raw
 	if !ok {
 		return "", g.failed(v.From, schema.SafeText(errPending()))
 	}
+	g.entersAs(ctx, c.user)
 	if err := g.usePasskey(ctx, c.user, c.passkey, credential); err != nil {
 		if schema.CodeOf(err) == schema.Unauthenticated {
 			return "", g.failed(v.From, schema.SafeText(err))

@@ -28,7 +28,8 @@ type Audit interface {
 type auditNote struct {
 	target        schema.Target
 	before, after string
-	unseen        bool // refused, though the answer is that there is no such thing
+	entrant       *access.Entrant // who signs in, if that is it
+	unseen        bool            // refused, though the answer is that there is no such thing
 }
 
 type auditKey struct{}
@@ -112,6 +113,15 @@ func (a *API) audit(ctx context.Context, r *Row, raw json.RawMessage, note *audi
 		At: now.UnixMilli(), Actor: c.Actor, From: c.Peer, Via: c.Via, Group: string(r.Group), Request: r.Name,
 		Target: note.target, Params: safeParams(raw), Code: code, Before: note.before, After: note.after,
 	}
+	if e := note.entrant; e != nil { // what he typed may be a password, in the wrong field
+		rec.Params = nil
+		if e.User.ID != "" {
+			rec.Target = schema.Target{Kind: "user", ID: e.User.ID, Name: e.User.Username}
+		}
+		if e.In {
+			rec.Actor = schema.Actor{Kind: "user", ID: e.User.ID, Name: e.User.Username}
+		}
+	}
 	if err != nil {
 		rec.Text = schema.SafeText(err)
 	}
@@ -143,6 +153,22 @@ func noteChange(ctx context.Context, e schema.Edit) {
 	if note, ok := ctx.Value(auditKey{}).(*auditNote); ok {
 		note.target, note.before, note.after = e.Target, e.Before, e.After
 	}
+}
+
+// Enter lets somebody in by a page, and records it as the request of that name does.
+func (a *API) Enter(ctx context.Context, from, request string, in func(ctx context.Context) error) error {
+	note := &auditNote{}
+	ctx = access.WithCaller(ctx, access.Caller{Peer: from, Via: "click"})
+	ctx, note.entrant = access.WithEntrant(ctx)
+	err := in(ctx)
+	a.audit(ctx, &Row{Group: GroupLogin, Name: request}, nil, note, err)
+	return err
+}
+
+// Own records what somebody changed about himself on a page, or was refused to, as the
+// request of that name does.
+func (a *API) Own(ctx context.Context, request string, err error) {
+	a.audit(ctx, &Row{Group: GroupManage, Name: request}, nil, &auditNote{}, err)
 }
 
 // Start starts a run for whoever looks at a page: checked and recorded as the request

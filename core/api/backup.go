@@ -25,7 +25,11 @@ type backupParams struct {
 // takeBackup answers POST /backup with a backup of core, encrypted to the
 // recipients that the body names. It is whole before the first byte is sent.
 func (a *API) takeBackup(w http.ResponseWriter, r *http.Request) {
-	who, err := a.caller(r, &Row{Needs: access.IsAdmin})
+	row := &Row{Group: GroupExecute, Name: "TakeBackup", Needs: access.IsAdmin}
+	who, err := a.caller(r, row)
+	if err != nil {
+		who.Peer = a.deps.Peers.Of(r)
+	}
 	ctx := access.WithCaller(r.Context(), who)
 	if err == nil {
 		err = access.Permit(ctx, access.IsAdmin, schema.Target{})
@@ -38,10 +42,12 @@ func (a *API) takeBackup(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err != nil {
+		a.audit(ctx, row, nil, &auditNote{}, err)
 		a.fail(w, r, err)
 		return
 	}
 	f, size, err := a.deps.Maintenance.TakeBackup(ctx, who.Actor, p.Recipients)
+	a.audit(ctx, row, nil, &auditNote{}, err)
 	if err != nil {
 		a.fail(w, r, err)
 		return

@@ -110,6 +110,7 @@ func (l *live) login(ctx context.Context) bool {
 	if err == nil {
 		return l.write(ctx, "LOGGED_IN") == nil
 	}
+	l.a.audit(access.WithCaller(ctx, access.Caller{Peer: l.peer}), &Row{Group: GroupRead, Name: "LiveUpdates"}, nil, &auditNote{}, err)
 	status := schema.CodeOf(err).HTTPStatus()
 	if errors.Is(err, errLiveLogin) {
 		status = http.StatusBadRequest

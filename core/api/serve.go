@@ -124,6 +124,9 @@ func (a *API) call(ctx context.Context, found *Row, params json.RawMessage) (v a
 	note, given := &auditNote{}, params
 	defer func() { a.audit(ctx, found, given, note, err) }()
 	ctx = context.WithValue(ctx, auditKey{}, note)
+	if found.Group == GroupLogin {
+		ctx, note.entrant = access.WithEntrant(ctx)
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			a.deps.Log.Error("a request panicked", "request", found.Name, "panic", p, "stack", string(debug.Stack()))

@@ -33,13 +33,18 @@ const (
 // per line, or server-sent events when the client accepts those. ?after= or
 // Last-Event-ID continues.
 func (a *API) streamRun(w http.ResponseWriter, r *http.Request) {
-	who, err := a.caller(r, &Row{Needs: access.CanRead})
-	ctx := access.WithCaller(r.Context(), who)
+	row, note := &Row{Group: GroupRead, Name: "StreamRun", Needs: access.CanRead}, &auditNote{}
+	who, err := a.caller(r, row)
+	if err != nil {
+		who.Peer = a.deps.Peers.Of(r)
+	}
+	ctx := context.WithValue(access.WithCaller(r.Context(), who), auditKey{}, note)
 	var root *schema.Run
 	if err == nil {
 		root, err = a.readRun(ctx, r.PathValue("id"))
 	}
 	if err != nil {
+		a.audit(ctx, row, nil, note, err)
 		a.fail(w, r, err)
 		return
 	}
