@@ -319,7 +319,7 @@ func TestNobodyGetsRightsByNamesAndTags(t *testing.T) {
 	post(by("writer"), "/write/RenameServer", map[string]any{"id": "attic", "name": "web-1"}, http.StatusForbidden)
 	post(by("writer"), "/write/RenameServer", map[string]any{"id": "attic", "name": "loft"}, http.StatusOK)
 	post(by("nobody"), "/write/RenameTag", map[string]any{"id": "mine", "name": "prod"}, http.StatusForbidden)
-	post(by("nobody"), "/read/GetServer", map[string]any{"server": "loft"}, http.StatusForbidden)
+	post(by("nobody"), "/read/GetServer", map[string]any{"server": "loft"}, http.StatusNotFound)
 	post(by("nobody"), "/write/RenameTag", map[string]any{"id": "mine", "name": "ours"}, http.StatusOK)
 	post(by("nobody"), "/write/DeleteTag", map[string]any{"id": "ours"}, http.StatusOK)
 }
