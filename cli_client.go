@@ -179,7 +179,12 @@ func httpClient(a profile.Account) *http.Client {
 			},
 		}
 	}
-	return &http.Client{Transport: t}
+	return &http.Client{Transport: t, CheckRedirect: stay}
+}
+
+// stay follows no redirect: the key would go along to whatever host it names.
+func stay(to *http.Request, _ []*http.Request) error {
+	return schema.Errorf(schema.Invalid, "core's address sends on to %s://%s: give that as the host", to.URL.Scheme, to.URL.Host)
 }
 
 // call asks core; out may be nil.
