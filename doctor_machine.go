@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -76,8 +77,8 @@ func checkAppArmor(_ context.Context, d *doctor) finding {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fine("in an LXC container without AppArmor in sight")
-	case errors.Is(err, fs.ErrPermission):
-		return fail("hide AppArmor before Docker starts: mount -t tmpfs tmpfs /sys/kernel/security (in a unit Before=docker.service), or lxc.apparmor.profile: unconfined for the container", "in an LXC container that sees AppArmor and may not read %s: Docker cannot start containers", profiles)
+	case err != nil && !errors.Is(err, io.EOF):
+		return fail("hide AppArmor before Docker starts: mount -t tmpfs tmpfs /sys/kernel/security (in a unit Before=docker.service), or lxc.apparmor.profile: unconfined for the container", "in an LXC container that sees AppArmor and may not read %s (%v): Docker cannot start containers", profiles, err)
 	}
 	return fine("in an LXC container, AppArmor can be read")
 }
