@@ -138,7 +138,7 @@ func checkParams(act run.Action, keys map[string]json.RawMessage) error {
 		if !given || string(v) == "null" {
 			delete(keys, p.Name)
 			if p.Required {
-				return schema.Errorf(schema.Invalid, "%s: parameter %q is missing", act.Name, p.Name)
+				return of(act.Name, lacking(p.Name, actionParams(act), keys))
 			}
 			continue
 		}

@@ -3,7 +3,11 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"berth/schema"
@@ -100,7 +104,7 @@ func decodeParams[P any](raw json.RawMessage) (P, error) {
 	}
 	t := reflect.TypeFor[P]()
 	if t.Kind() != reflect.Struct {
-		return p, json.Unmarshal(raw, &p)
+		return p, unreadable(json.Unmarshal(raw, &p), "the parameters are not what is asked for")
 	}
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &keys); err != nil {
@@ -117,15 +121,41 @@ func decodeParams[P any](raw json.RawMessage) (P, error) {
 		isNull := bytes.Equal(bytes.TrimSpace(value), []byte("null"))
 		if !given || isNull {
 			if f.Required {
-				return p, schema.Errorf(schema.Invalid, "parameter %q is missing", f.Name)
+				return p, lacking(f.Name, paramsOf(t), keys)
 			}
 			continue
 		}
 		if err := json.Unmarshal(value, v.FieldByIndex(f.index).Addr().Interface()); err != nil {
-			return p, schema.Errorf(schema.Invalid, "parameter %q: want %s, have %s", f.Name, article(f), cut(string(value), 60))
+			return p, unreadable(err, "parameter %q: want %s, have %s", f.Name, article(f), cut(string(value), 60))
 		}
 	}
 	return p, nil
+}
+
+// unreadable is why a value was refused: what its type says of it, which knows best
+// what is allowed there, or else the text.
+func unreadable(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	text := fmt.Sprintf(format, args...)
+	if e, ok := errors.AsType[*schema.Error](err); ok {
+		before, _, _ := strings.Cut(text, ": want ")
+		text = before + ": " + schema.SafeText(e)
+	}
+	return schema.Errorf(schema.Invalid, "%s", text)
+}
+
+// lacking says that a required parameter is not there, and by which other name it
+// may have been meant. Parameters nobody knows are no mistake by themselves.
+func lacking(name string, known []Param, given map[string]json.RawMessage) error {
+	for _, k := range slices.Sorted(maps.Keys(given)) {
+		is := func(p Param) bool { return p.Name == k || slices.Contains(p.Aliases, k) }
+		if !slices.ContainsFunc(known, is) && schema.Nearest(k, []string{name}) != "" {
+			return schema.Errorf(schema.Invalid, "parameter %q is missing, and there is none %q: did you mean %q?", name, cut(k, 60), name)
+		}
+	}
+	return schema.Errorf(schema.Invalid, "parameter %q is missing", name)
 }
 
 func article(p Param) string {

@@ -62,13 +62,13 @@ func (a *API) permitOn(ctx context.Context, r *Row, raw json.RawMessage) (json.R
 			key = text
 		}
 	}
+	if key == "" {
+		return nil, of(r.Name, lacking(p.Name, r.Params, keys))
+	}
 	for name := range keys {
 		if strings.EqualFold(name, p.Name) || slices.ContainsFunc(p.Aliases, func(s string) bool { return strings.EqualFold(s, name) }) {
 			delete(keys, name)
 		}
-	}
-	if key == "" {
-		return nil, schema.Errorf(schema.Invalid, "%s: parameter %q is missing", r.Name, p.Name)
 	}
 	t, err := a.permittedAlso(ctx, k, key, r.Needs, r.Also)
 	if err != nil {

@@ -142,18 +142,19 @@ func paramName(kind string) string {
 	return kind
 }
 
-// refOf reads it.
-func refOf(raw json.RawMessage, kind string) (string, error) {
-	var m map[string]any
+// refOf reads it from the parameters of a request.
+func refOf(request string, raw json.RawMessage, kind string) (string, error) {
+	var m map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return "", schema.Errorf(schema.Invalid, "the parameters are not a JSON object")
+		return "", schema.Errorf(schema.Invalid, "%s: the parameters are not a JSON object", request)
 	}
 	for _, key := range []string{paramName(kind), "id", "name"} {
-		if s, ok := m[key].(string); ok && s != "" {
+		var s string
+		if json.Unmarshal(m[key], &s) == nil && s != "" {
 			return s, nil
 		}
 	}
-	return "", schema.Errorf(schema.Invalid, "parameter %q is missing", paramName(kind))
+	return "", of(request, lacking(paramName(kind), []Param{refParam(kind)}, m))
 }
 
 func (b kindAPI) show(ctx context.Context, raw json.RawMessage) (envelope, error) {
@@ -195,7 +196,7 @@ func (b kindAPI) get() Row {
 		Group: GroupRead, Name: "Get" + b.name, Doc: "Show " + named(b.k.Name()) + ".", Needs: access.CanRead, Kind: b.k.Name(),
 		Params: []Param{refParam(b.k.Name())}, Example: b.example(), Result: b.shape,
 		handle: func(ctx context.Context, raw json.RawMessage) (any, error) {
-			key, err := refOf(raw, b.k.Name())
+			key, err := refOf("Get"+b.name, raw, b.k.Name())
 			if err != nil {
 				return nil, err
 			}

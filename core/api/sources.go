@@ -67,7 +67,7 @@ func (a *API) refreshRow(kind, name string) Row {
 		Group: GroupWrite, Name: name, Doc: "Look up again what the sources of " + named(kind) + " stand at.", Needs: access.CanExec, Kind: kind,
 		Params: []Param{refParam(kind)}, Example: map[string]any{paramName(kind): "my-" + kind}, Result: func(*shapes) any { return map[string]any{"type": "object"} },
 		handle: func(ctx context.Context, raw json.RawMessage) (any, error) {
-			key, err := refOf(raw, kind)
+			key, err := refOf(name, raw, kind)
 			if err != nil {
 				return nil, err
 			}

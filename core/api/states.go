@@ -188,7 +188,7 @@ func (a *API) actionState(kind string, verbs [][2]string) Row {
 		Needs: access.CanRead, Kind: kind, Params: []Param{refParam(kind)}, Example: map[string]any{paramName(kind): "my-" + kind},
 		Result: func(*shapes) any { return map[string]any{"type": "object", "properties": props} },
 		handle: func(ctx context.Context, raw json.RawMessage) (any, error) {
-			key, err := refOf(raw, kind)
+			key, err := refOf("Get"+typeName(kind)+"ActionState", raw, kind)
 			if err != nil {
 				return nil, err
 			}

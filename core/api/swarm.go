@@ -165,14 +165,14 @@ func (a *API) laterRow(g Group, s spec, more ...Param) Row {
 		Group: g, Name: s.name, Doc: s.doc, Needs: s.needs, Also: s.also, Kind: s.kind, Example: example,
 		Params: append([]Param{refParam(s.kind)}, more...), Result: func(*shapes) any { return map[string]any{} },
 		handle: func(ctx context.Context, raw json.RawMessage) (any, error) {
-			key, err := refOf(raw, s.kind)
+			key, err := refOf(s.name, raw, s.kind)
 			if err != nil {
 				return nil, err
 			}
 			if _, err := a.permittedTarget(ctx, s.kind, key, s.needs); err != nil {
 				return nil, err
 			}
-			if err := present(raw, more); err != nil {
+			if err := of(s.name, present(raw, more)); err != nil {
 				return nil, err
 			}
 			return nil, notBuilt(s.name + ": what runs in Docker Swarm")
@@ -186,7 +186,7 @@ func present(raw json.RawMessage, params []Param) error {
 	_ = json.Unmarshal(raw, &m) // an object: the resource was read from it
 	for _, p := range params {
 		if v, given := m[p.Name]; p.Required && (!given || string(v) == "null") {
-			return schema.Errorf(schema.Invalid, "parameter %q is missing", p.Name)
+			return lacking(p.Name, params, m)
 		}
 	}
 	return nil

@@ -70,11 +70,20 @@ func row[P, R any](g Group, s spec, h func(ctx context.Context, p P) (R, error))
 		handle: func(ctx context.Context, raw json.RawMessage) (any, error) {
 			p, err := decodeParams[P](raw)
 			if err != nil {
-				return nil, schema.Wrap(schema.CodeOf(err), err, "%s", s.name)
+				return nil, of(s.name, err)
 			}
 			return h(ctx, p)
 		},
 	}
+}
+
+// of puts a request's name before what is wrong with its parameters. It is one text:
+// many clients show the outermost only.
+func of(request string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return schema.Errorf(schema.CodeOf(err), "%s: %s", request, schema.SafeText(err))
 }
 
 // Read makes a row of requests that change nothing.

@@ -94,7 +94,7 @@ func (a *API) laterThere(ctx context.Context, t terminalTarget) error {
 	if err != nil {
 		return err
 	}
-	key, err := refOf(t.Params, kind)
+	key, err := refOf("target.params", t.Params, kind)
 	if err != nil {
 		return schema.Errorf(schema.Invalid, "target.params: %s is missing", kind)
 	}
