@@ -151,11 +151,11 @@ func TestClientIsTyped(t *testing.T) {
 
 func TestClientHasNoOtherFiles(t *testing.T) {
 	c := administered(t)
-	for _, path := range []string{"/client/nonsense.js", "/client/", "/client/lib.ts"} {
+	for _, path := range []string{"/client/nonsense.js", "/client", "/client/", "/client/lib.ts"} {
 		res := c.get(path)
 		var p struct{ Error string }
-		if res.Status != http.StatusNotFound || json.Unmarshal([]byte(res.Text), &p) != nil || p.Error == "" {
-			t.Errorf("%s: %d %.200s", path, res.Status, res.Text)
+		if res.Status != http.StatusNotFound || res.Path != path || json.Unmarshal([]byte(res.Text), &p) != nil || p.Error == "" {
+			t.Errorf("%s: %d at %s %.200s", path, res.Status, res.Path, res.Text)
 		}
 	}
 }

@@ -13,14 +13,15 @@ import (
 	"berth/schema"
 )
 
-// get reads a page of core.
 // reply is what core answers to a browser.
 type reply struct {
 	Status int
 	Header http.Header
 	Text   string
+	Path   string // whence it came in the end
 }
 
+// get reads a page of core.
 func (c *client) get(path string) reply {
 	c.t.Helper()
 	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, c.url+path, nil)
@@ -36,7 +37,7 @@ func (c *client) get(path string) reply {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return reply{res.StatusCode, res.Header, string(text)}
+	return reply{res.StatusCode, res.Header, string(text), res.Request.URL.Path}
 }
 
 func administered(t *testing.T) *client {

@@ -178,5 +178,5 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Routes are the patterns to mount the API at.
 func Routes() []string {
-	return []string{"/read", "/read/", "/write", "/write/", "/execute", "/execute/", "/auth/", "/user", "/version", "/docs", "/docs/", "/client/", "/stream/", "/ws/update", "/backup"}
+	return []string{"/read", "/read/", "/write", "/write/", "/execute", "/execute/", "/auth/", "/user", "/version", "/docs", "/docs/", "/client", "/client/", "/stream/", "/ws/update", "/backup"}
 }

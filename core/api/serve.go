@@ -36,6 +36,7 @@ func (a *API) routes() *http.ServeMux {
 	mux.HandleFunc("GET /stream/runs/{id}", a.streamRun)
 	mux.HandleFunc("GET /stream/audit", a.streamAudit)
 	mux.HandleFunc("GET /ws/update", a.liveUpdates)
+	mux.HandleFunc("GET /client", a.clientFile) // or the mux sends people to /client/
 	mux.HandleFunc("GET /client/{name...}", a.clientFile)
 	mux.HandleFunc("POST /backup", a.takeBackup)
 	return mux
