@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -96,5 +97,21 @@ func TestAgentsGetOnlyTheAccountsTheirCommandNames(t *testing.T) {
 	registry := tokens(have, want, args, "registry_provider", "registry_account")
 	if len(git) != 1 || git[0].Token != "one" || len(registry) != 1 || registry[0].Token != "two" {
 		t.Errorf("git %v, registry %v", git, registry)
+	}
+}
+
+// TestStartSaysOneAddress looks for what people are to open: the log names it as the
+// setup link does.
+func TestStartSaysOneAddress(t *testing.T) {
+	var log bytes.Buffer
+	cfg := config(t, t.TempDir())
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	info, stop := serve(t, cfg)
+	if err := stop(); err != nil { // nothing is logged any more
+		t.Fatal(err)
+	}
+	page, _, _ := strings.Cut(info.Setup, "/setup?")
+	if page != "http://"+info.Addr || !strings.Contains(log.String(), `msg="core serves" listen=`+info.Addr+" url="+page+" ") {
+		t.Errorf("setup %s, log:\n%s", info.Setup, log.String())
 	}
 }

@@ -107,7 +107,7 @@ func (c *core) ready(ctx context.Context) {
 		c.cfg.Log.Info("create the first administrator with this link; it is good once", "url", info.Setup)
 	}
 	c.cfg.Log.Info("Public Key", "key", c.signer.Public()) // in Komodo's words: people grep for it
-	c.cfg.Log.Info("core serves", "listen", info.Addr, "url", info.URL, "version", c.cfg.Version)
+	c.cfg.Log.Info("core serves", "listen", info.Addr, "url", c.pageAddress(), "version", c.cfg.Version)
 	if c.cfg.Ready != nil {
 		c.cfg.Ready(info)
 	}
