@@ -179,15 +179,15 @@ func (d *Deployer) pullImage(ctx context.Context, p *Plan, j *job, img *image) e
 		err = errSilent
 	}
 	if err != nil {
-		return d.pullError(ctx, j, img, err)
+		return d.pullError(ctx, img, err)
 	}
 	defer stream.Close()
 	for m, err := range stream.JSONMessages(ctx) {
 		switch {
 		case err != nil:
-			return d.pullError(ctx, j, img, err)
+			return d.pullError(ctx, img, err)
 		case m.Error != nil:
-			return d.pullError(ctx, j, img, m.Error)
+			return d.pullError(ctx, img, m.Error)
 		case m.ID != "" && m.Progress != nil:
 			j.progress(service, id+" "+m.ID, m.Status, m.Progress.Current, m.Progress.Total)
 		}
@@ -200,15 +200,14 @@ func (d *Deployer) pullImage(ctx context.Context, p *Plan, j *job, img *image) e
 }
 
 // pullError names the image, the registry's answer, and the way out.
-func (d *Deployer) pullError(ctx context.Context, j *job, img *image, err error) error {
+func (d *Deployer) pullError(ctx context.Context, img *image, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if client.IsErrConnectionFailed(err) {
 		return d.engine.Explain(err, "pull image "+img.ref)
 	}
-	text := docker.Text(err)
-	j.state(img.services[0], "Image "+img.ref, text, true)
+	text := docker.Text(err) // told once: whoever gets the error says it, or warns of it
 	low := strings.ToLower(text)
 	code, hint := schema.Failed, ""
 	switch {

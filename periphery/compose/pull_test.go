@@ -94,3 +94,19 @@ func TestPullFromPrivateRegistry(t *testing.T) {
 		t.Errorf("pull of an unknown tag: %v (%s)", err, schema.CodeOf(err))
 	}
 }
+
+// TestPullThatFailsIsToldOnce lets a registry be away whose image is here.
+func TestPullThatFailsIsToldOnce(t *testing.T) {
+	s := newStack(t, nil)
+	ctx, ref := t.Context(), "127.0.0.1:1/team/web:1"
+	if err := s.engine.Tag(ctx, image+":1", ref); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.engine.RemoveImage(context.Background(), ref) })
+	s.write(map[string]string{"compose.yaml": "services: { web: { image: '" + ref + "', pull_policy: always } }"})
+	s.expect("the image is here", "web-1")
+	text := s.transcript()
+	if strings.Count(text, "connection refused") != 1 || !strings.Contains(text, "warning: pull image "+ref+" for service web: ") || !strings.Contains(text, "going on with the image that is on this host") {
+		t.Errorf("told:\n%s", text)
+	}
+}
