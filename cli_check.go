@@ -46,7 +46,7 @@ type checked struct {
 }
 
 func (p *program) check(c *cobra.Command, files []resource.File, strict bool) error {
-	plan, err := core.Offline().PlanScope(c.Context(), files, resource.Scope{Loose: !strict})
+	plan, err := core.Offline().PlanScope(c.Context(), files, resource.Scope{Loose: true})
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func TestCheck(t *testing.T) {
 		t.Error(code, out)
 	}
 	code, out, _ = offline(t, "check", good, loose)
-	if code != 0 || !strings.Contains(out, "warning: "+loose+`:4: stack[0].config.server_id: there is no server "elsewhere"`) ||
+	if code != 0 || !strings.Contains(out, "warning: "+loose+`:4: stack[0].config.server_id: there is no server "elsewhere" in these files`) ||
 		!strings.Contains(out, "brunch: unknown key, ignored: did you mean branch?") || !strings.HasSuffix(out, "2 files, 3 resources, 2 warnings: no mistake\n") {
 		t.Error(code, out)
 	}

@@ -38,7 +38,7 @@ func (p *planner) reference(d *planned, r reference) string {
 	case p.reg.kind(r.kind) == nil:
 		p.warn(d.entry, at, "resources of kind %s are not supported yet: %q is kept, but leads nowhere", r.kind, r.value)
 	case !found:
-		p.offline(d.entry, at, "there is no %s %q%s", r.kind, r.value, p.near(r.kind, r.value))
+		p.offline(d.entry, at, "there is no %s %q%s%s", r.kind, r.value, p.looked(), p.near(r.kind, r.value))
 	case from != nil && from.left != "" && !from.stored:
 		p.fail(d.entry, at, "%s %q does not exist yet, and this would not create it: %s", r.kind, r.value, from.left)
 	}
@@ -62,7 +62,7 @@ func (p *planner) after(d *planned) []schema.Target {
 			}
 		}
 		if !found {
-			p.offline(d.entry, "after", "there is no stack and no deployment %q%s", name, p.near("stack", name, "deployment"))
+			p.offline(d.entry, "after", "there is no stack and no deployment %q%s%s", name, p.looked(), p.near("stack", name, "deployment"))
 		}
 	}
 	return out

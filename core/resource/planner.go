@@ -255,6 +255,15 @@ func (p *planner) offline(e entry, key, format string, args ...any) {
 	p.issues = append(p.issues, e.issue(key, fmt.Sprintf(format, args...), p.scope.Loose))
 }
 
+// looked says where something was looked for and not found, when that was not
+// everywhere.
+func (p *planner) looked() string {
+	if p.scope.Loose {
+		return " in these files"
+	}
+	return ""
+}
+
 // path is where a setting stands in the declaration.
 func (d *planned) path(setting string) string {
 	if d.flat {
