@@ -315,7 +315,7 @@ func (s *settings) applyTables(x *setting) error {
 
 // finish settles what several keys say together.
 func (s *settings) finish() error {
-	s.agent.Data = filepath.Join(s.core.Data, "periphery")
+	s.finishData()
 	if listen := s.named("listen"); s.part&cores != 0 && listen.from == "" && (s.port != "" || s.bind != "") {
 		_, port, _ := net.SplitHostPort(listen.value) // the default is one
 		if s.port != "" {
@@ -329,6 +329,19 @@ func (s *settings) finish() error {
 		}
 	}
 	return distinct(&s.configs)
+}
+
+// finishData settles where the agent's data are. Komodo's variable for it stands in
+// files and environments that core is started with too, and moves nothing of core's.
+func (s *settings) finishData() {
+	of := s.core.Data
+	if s.root != "" && s.named("data").from != "--data" {
+		of = s.root
+	}
+	s.agent.Data = filepath.Join(of, "periphery")
+	if s.part == inAgent {
+		s.core.Data = of // the folder of the process, whichever it is
+	}
 }
 
 // finishSSL takes Komodo's names of the certificate, unless its switch says no.

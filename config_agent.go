@@ -18,7 +18,7 @@ import (
 // sharedKeys are what every process can be told.
 func sharedKeys() []key {
 	return []key{
-		{name: "data", in: every, peri: "root_directory", def: "/var/lib/berth", doc: "folder of everything that is kept: core's in core, an agent's in periphery", read: toText(func(c *configs) *string { return &c.core.Data })},
+		{name: "data", in: every, def: "/var/lib/berth", doc: "folder of everything that is kept: core's in core, an agent's in periphery", read: toText(func(c *configs) *string { return &c.core.Data })},
 		{name: "log-format", in: every, def: "text", doc: "text or json", read: aReader(aText, func(c *configs, v string) error { c.format = v; return oneOf(v, "text", "json") })},
 		{name: "log-level", in: every, core: "logging.level", peri: "logging.level", def: "info", doc: "debug, info, warn or error", read: aReader(aText, func(c *configs, v string) error {
 			if strings.EqualFold(v, "trace") {
@@ -36,6 +36,7 @@ func agentKeys() []key {
 		{name: "server", in: inUp, def: hostName(), doc: "name of this machine among the servers", read: toText(func(c *configs) *string { return &c.server })},
 		{name: "engine", in: agents, env: "DOCKER_HOST", doc: "address of the Docker engine; the local one without", read: toText(func(c *configs) *string { return &c.agent.Engine })},
 		{name: "age-key-file", in: agents, env: "SOPS_AGE_KEY_FILE", doc: "files with the host's age identity, first found wins", read: toList(func(c *configs) *[]string { return &c.agent.AgeKeys })},
+		{peri: "root_directory", in: agents, doc: "data of the agent alone: core's stays where data says, also in berth up. --data on the command line is stronger", read: folder(func(c *configs) *string { return &c.root })},
 		{peri: "repo_dir", in: agents, doc: "where clones of repos are; repos in the agent's data folder without", read: folder(func(c *configs) *string { return &c.agent.Repos })},
 		{peri: "stack_dir", in: agents, doc: "where files of stacks are; stacks in the agent's data folder without", read: folder(func(c *configs) *string { return &c.agent.Stacks })},
 		{peri: "build_dir", in: agents, doc: "where contexts of builds are; builds in the agent's data folder without", read: folder(func(c *configs) *string { return &c.agent.Builds })},

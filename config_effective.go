@@ -20,7 +20,7 @@ func (s *settings) effective() []byte {
 	b.WriteString("# Berth's configuration when it was backed up. It may hold secrets.\n")
 	kept := map[string]any{}
 	for _, x := range s.list {
-		if x.from == "" || x.none != "" || !s.mine(x) || slices.Contains([]string{"data", "admin-username", "admin-password"}, x.name) {
+		if x.from == "" || x.none != "" || !s.mine(x) || slices.Contains([]string{"data", "root_directory", "admin_username", "admin_password"}, x.title()) {
 			continue
 		}
 		if x.read.kind == tables {

@@ -69,6 +69,7 @@ type configs struct {
 	core            core.Config
 	agent           periphery.Config
 	server          string // name of this machine, of berth up
+	root            string // Komodo's name of an agent's data folder
 	format, lvl     string // of the log
 	port, bind      string // Komodo's halves of listen
 	ssl             string // Komodo's switch: empty when it is not said

@@ -151,10 +151,36 @@ func TestKomodosTraps(t *testing.T) {
 		if !strings.Contains(out.String(), "agents dial core") || !strings.Contains(out.String(), "KOMODO_FIRST_SERVER") || strings.Contains(out.String(), "hush") {
 			t.Errorf("it says\n%s", &out)
 		}
-		if s.agent.Repos != "/srv/repos" || s.agent.Data != "/etc/komodo/periphery" {
-			t.Errorf("folders %s %s", s.agent.Repos, s.agent.Data)
+		if s.agent.Repos != "/srv/repos" || s.agent.Data != "/etc/komodo/periphery" || s.core.Data != "/var/lib/berth" {
+			t.Errorf("folders %s %s %s", s.agent.Repos, s.agent.Data, s.core.Data)
 		}
 	})
+}
+
+// An environment that core and agents share moves the data of agents alone.
+func TestRootDirectoryIsTheAgents(t *testing.T) {
+	const root = "PERIPHERY_ROOT_DIRECTORY=/etc/komodo"
+	for name, c := range map[string]struct {
+		in          part
+		args, env   []string
+		core, agent string
+	}{
+		"core":                    {in: inCore, env: []string{root}, core: "/var/lib/berth"},
+		"up":                      {in: inUp, env: []string{root}, core: "/var/lib/berth", agent: "/etc/komodo/periphery"},
+		"up, both said":           {in: inUp, env: []string{root, "BERTH_DATA=/srv/berth"}, core: "/srv/berth", agent: "/etc/komodo/periphery"},
+		"agent":                   {in: inAgent, env: []string{root}, core: "/etc/komodo", agent: "/etc/komodo/periphery"},
+		"agent, a flag":           {in: inAgent, env: []string{root}, args: []string{"--data", "/srv"}, core: "/srv", agent: "/srv/periphery"},
+		"up, a flag":              {in: inUp, env: []string{root}, args: []string{"--data", "/srv"}, core: "/srv", agent: "/srv/periphery"},
+		"agent, our own variable": {in: inAgent, env: []string{"BERTH_DATA=/srv"}, core: "/srv", agent: "/srv/periphery"},
+	} {
+		s, err := loadSettings(t, c.in, c.args, c.env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.core.Data != c.core || c.agent != "" && s.agent.Data != c.agent {
+			t.Errorf("%s: core in %s, agent in %s", name, s.core.Data, s.agent.Data)
+		}
+	}
 }
 
 // One file serves berth up, core and agents: what is another's is no mistake.
