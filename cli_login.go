@@ -141,8 +141,9 @@ func (p *program) login(ctx context.Context, a profile.Account, user, password, 
 		return err
 	}
 	h.Transport = bearer{h.Transport, token}
+	c := api.NewClient(a.Host, "", "", h, version)
 	var made struct{ Key, Secret string }
-	if err := api.NewClient(a.Host, "", "", h, version).Call(ctx, api.GroupManage, "CreateApiKey", map[string]string{"name": name}, &made); err != nil {
+	if err := c.Call(ctx, api.GroupManage, "CreateApiKey", map[string]string{"name": name}, &made); err != nil {
 		return err
 	}
 	path := p.configPath()
@@ -159,6 +160,26 @@ func (p *program) login(ctx context.Context, a profile.Account, user, password, 
 		where = "profile " + p.client.profile + " of " + path
 	}
 	fmt.Fprintf(p.err, "Signed in to %s as %s; the API key is in %s.\n", a.Host, user, where)
+	if err := endSignIn(ctx, c); err != nil {
+		fmt.Fprintf(p.err, "The session of this sign-in stays open for a day, unless it is ended on the page of your account: %s\n", schema.SafeText(err))
+	}
+	return nil
+}
+
+// endSignIn ends the session by which c asks: there is a key now that does the same.
+func endSignIn(ctx context.Context, c *api.Client) error {
+	var open []struct {
+		ID      string
+		Current bool
+	}
+	if err := c.Call(ctx, api.GroupManage, "ListSessions", map[string]string{}, &open); err != nil {
+		return err
+	}
+	for _, s := range open {
+		if s.Current {
+			return c.Call(ctx, api.GroupManage, "RevokeSession", map[string]string{"session": s.ID}, nil)
+		}
+	}
 	return nil
 }
 

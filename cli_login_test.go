@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http/cookiejar"
 	"net/url"
 	"strings"
@@ -51,4 +52,18 @@ func TestLoginWithCode(t *testing.T) {
 	s.typed = confirmed.Codes[0] + "\n"
 	s.ok("login", s.url, "--username", "ada", "--password-file", pw)
 	s.ok("list")
+}
+
+// TestLoginLeavesNoSession looks for the session of a sign-in: the key that it made
+// is all that is left.
+func TestLoginLeavesNoSession(t *testing.T) {
+	s := newStation(t)
+	code, _, errs := s.do("login", s.url, "--username", "ada", "--password-file", write(t, "pw", "correct horse\n"))
+	if code != 0 || strings.Contains(errs, "stays open") {
+		t.Fatalf("login: %d %s", code, errs)
+	}
+	var open []any
+	if err := json.Unmarshal([]byte(s.ok("execute", "ListSessions", "--json")), &open); err != nil || len(open) > 0 {
+		t.Errorf("sessions after the sign-in: %v %v", open, err)
+	}
 }
