@@ -313,6 +313,7 @@ func (c *core) openDoors(ctx context.Context) error {
 		return err
 	}
 	c.registry.Guard(c.gate)
+	c.kinds.groups.Doubt(c.strangers)
 	c.peers = access.NewPeers(c.cfg.Proxies)
 	if err := c.makeSystemProcedures(ctx); err != nil {
 		return err

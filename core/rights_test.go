@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"berth/core/resource"
 )
 
 // whatNeeds is what the requests of Komodo's clients need, as its reference has it.
@@ -374,5 +376,32 @@ func TestGroupsAndCreators(t *testing.T) {
 		if status, text := nobody.door.post("/write/UpdateProcedure", []byte(body)); status != want {
 			t.Errorf("%s: %d %s", body, status, text)
 		}
+	}
+}
+
+// TestPlansWarnOfStrangers plans, applies and syncs a group that names nobody there is.
+func TestPlansWarnOfStrangers(t *testing.T) {
+	d := openDoor(t, config(t, t.TempDir()))
+	d.call("/write/CreateLocalUser", map[string]any{"username": "lee", "password": "correct horse battery"}, &struct{}{})
+	text := "[[user_group]]\nname = \"ops\"\nusers = [\"leo\", \"lee\", \"a-stranger\"]\n"
+	want := []string{`ops.toml:3: user_group[0].users: there is no user "a-stranger"; it counts once there is one`, `ops.toml:3: user_group[0].users: there is no user "leo": did you mean "lee"?`}
+	files := map[string]any{"files": []any{map[string]string{"name": "ops.toml", "text": text}}}
+	var plan resource.Plan
+	for _, path := range []string{"/read/PlanResources", "/write/ApplyResources", "/read/PlanResources"} { // the last has nothing to change
+		plan = resource.Plan{}
+		d.call(path, files, &plan)
+		var got []string
+		for _, i := range plan.Issues {
+			if !i.Warning {
+				t.Errorf("%s: no warning: %s", path, i)
+			}
+			got = append(got, i.String())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s says %q", path, got)
+		}
+	}
+	if plan.Err() != nil || !plan.Empty() {
+		t.Errorf("after it was applied: %v", plan)
 	}
 }

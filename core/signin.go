@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"slices"
 	"time"
@@ -175,4 +176,27 @@ func (m memberships) Names(username string) bool {
 	return err != nil || slices.ContainsFunc(groups, func(g schema.Resource[schema.UserGroupConfig]) bool {
 		return slices.Contains(g.Config.Users, username)
 	})
+}
+
+// strangers are those whom a group names and who are no users. They may come yet,
+// from a provider; a name that is misspelt takes rights away and says nothing.
+func (c *core) strangers(g schema.UserGroupConfig) []schema.KeyError {
+	var out []schema.KeyError
+	var names []string
+	known := map[string]bool{}
+	for _, u := range c.gate.Users() {
+		names = append(names, u.Username)
+		known[u.Username], known[u.ID] = true, true
+	}
+	for _, n := range g.Users {
+		if known[n] {
+			continue
+		}
+		hint := "; it counts once there is one"
+		if near := schema.Nearest(n, names); near != "" {
+			hint = fmt.Sprintf(": did you mean %q?", near)
+		}
+		out = append(out, schema.KeyError{Path: "users", Msg: fmt.Sprintf("there is no user %q%s", n, hint)})
+	}
+	return out
 }

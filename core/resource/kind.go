@@ -20,6 +20,7 @@ type Kind[C any] struct {
 	flat  bool
 	start map[string]string
 	vet   func(ctx context.Context, was *C, now C) error // nil for none
+	doubt func(now C) []schema.KeyError                  // nil for none
 
 	fields   []schema.Field
 	settings []setting // none of a union

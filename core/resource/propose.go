@@ -141,6 +141,11 @@ func (x *proposed[C]) finish(p *planner, c *Change) {
 		p.fail(x.d.entry, "", "%s", schema.SafeText(err))
 		return
 	}
+	if x.kind.doubt != nil {
+		for _, w := range x.kind.doubt(x.want.Config) {
+			p.warn(x.d.entry, x.d.path(w.Path), "%s", w.Msg)
+		}
+	}
 	before := schema.Resource[C]{Tags: []string{}, Config: x.kind.def()}
 	if x.have != nil {
 		before = *x.have

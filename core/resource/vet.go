@@ -12,6 +12,10 @@ import (
 // Call it before the kind is used.
 func (k *Kind[C]) Vet(agree func(ctx context.Context, was *C, now C) error) { k.vet = agree }
 
+// Doubt sets what plans warn of in settings that are well formed and may still be a
+// mistake, as only core can tell. It must not block. Call it before the kind is used.
+func (k *Kind[C]) Doubt(of func(now C) []schema.KeyError) { k.doubt = of }
+
 // vetted asks whether what build makes may be saved.
 func (k *Kind[C]) vetted(ctx context.Context, key string, build func() (schema.Resource[C], error)) error {
 	if k.vet == nil {
