@@ -125,7 +125,7 @@ func TestKomodosTraps(t *testing.T) {
 		"secrets of an agent":      {in: inAgent, file: "[secrets]\nTOKEN = \"x\"\n", want: "encrypt it with sops"},
 		"logins of an agent":       {in: inAgent, file: "[[git_provider]]\ndomain = \"x\"\n", want: "put it into core's configuration"},
 		"a shell":                  {in: inCore, file: "title = \"$(cat /etc/hostname)\"\n", want: ".toml:1: title: $(cat /etc/hostname) would be run by a shell"},
-		"a misspelt host":         {in: inCore, file: "conect_as = \"$(hostname)\"\n", want: ".toml:1: conect_as: only connect_as can be $(hostname)"},
+		"a misspelt host":          {in: inCore, file: "conect_as = \"$(hostname)\"\n", want: ".toml:1: conect_as: only connect_as can be $(hostname)"},
 		"variable that is missing": {in: inCore, file: "title = \"${NOBODY_SET_IT}\"\n", want: ".toml:1: title: ${NOBODY_SET_IT}: the variable is not set"},
 		"misspelt variable":        {in: inCore, env: []string{"KOMODO_WEBHOOK_SECRT=x"}, want: "did you mean KOMODO_WEBHOOK_SECRET?"},
 		"core's address":           {in: inAgent, env: []string{"PERIPHERY_CORE_ADDRESS=ftp://core"}, want: "scheme must be"},
