@@ -22,7 +22,8 @@ func (p *program) applyCommand() *cobra.Command {
 		Use: "apply FILE…|DIR|-", Short: "Create and change what TOML files declare", Args: cobra.MinimumNArgs(1),
 		Long: `Say what applying the files would change, ask, and do it: all of it, or nothing
 when there is a mistake, which is named with file, line and key. A folder stands
-for all *.toml files in it and below; - is the standard input.`,
+for all *.toml files in it and below; - is the standard input. It is for
+administrators; others have syncs, as far as they may execute them.`,
 		Example: "  berth apply stacks.toml\n  berth apply --yes ./berth\n  berth apply --plan .        only say what would change",
 		RunE: func(c *cobra.Command, args []string) error {
 			files, err := p.files(args)

@@ -19,7 +19,10 @@ func (p *program) exportCommand() *cobra.Command {
 		Use: "export [KIND[/NAME]…]", Short: "Write resources as TOML files have them",
 		Long: `Write what core holds as TOML that loads back to the same state: everything, all of
 a kind, or single resources. Secrets are masked, and loading the text leaves them
-as they are; with --secrets they are in clear, to move to another core.`,
+as they are; with --secrets they are in clear, to move to another core.
+
+Everything at once holds variables and user groups, and is for administrators, as
+--secrets is; with names or --tag it is what you may read.`,
 		Example: "  berth export\n  berth export stack/web server\n  berth export --tag prod -o prod.toml\n  berth export --secrets -o everything.toml",
 		RunE:    func(c *cobra.Command, args []string) error { return p.export(c.Context(), args, o) },
 	}
