@@ -237,11 +237,8 @@ func (f *configFile) expanded(path string, v any, env func(string) string) (any,
 		}
 	case string:
 		text, err := filled(v, env)
-		if c := command.FindString(text); err == nil && c != "" && (path != "connect_as" || c != "$(hostname)") {
-			if c == "$(hostname)" {
-				return nil, schema.Errorf(schema.Invalid, "%s: only connect_as can be %s: is that key meant?", f.at(path), c)
-			}
-			err = fmt.Errorf("%s would be run by a shell: put the value into a file and name that with …_FILE, or use ${VARIABLE}", c)
+		if err == nil {
+			err = noCommand(path, text)
 		}
 		if err != nil {
 			return nil, schema.Errorf(schema.Invalid, "%s: %v", f.at(path), err)
@@ -249,6 +246,18 @@ func (f *configFile) expanded(path string, v any, env func(string) string) (any,
 		return text, nil
 	}
 	return v, nil
+}
+
+// noCommand refuses what a shell would run.
+func noCommand(path, text string) error {
+	switch c := command.FindString(text); {
+	case c == "" || c == "$(hostname)" && path == "connect_as":
+		return nil
+	case c == "$(hostname)":
+		return fmt.Errorf("only connect_as can be %s: is that key meant?", c)
+	default:
+		return fmt.Errorf("%s would be run by a shell: put the value into a file and name that with …_FILE, or use ${VARIABLE}", c)
+	}
 }
 
 func filled(text string, env func(string) string) (string, error) {

@@ -63,17 +63,7 @@ func (c *core) deploymentView(r schema.Resource[schema.DeploymentConfig], runs [
 	if r.Config.Image.Type == "Image" && r.Config.Image.Image != nil {
 		v.Image = r.Config.Image.Image.Image
 	}
-	if u, err := c.updates.Get(r.ID); err == nil {
-		v.Update = slices.ContainsFunc(u.Value.Services, func(s schema.ServiceUpdate) bool { return s.Newer })
-		for _, s := range u.Value.Services {
-			v.Latest = schema.ImageRef(s.Image, s.Latest)
-		}
-	}
-	if b := r.Config.Image.Build; b != nil {
-		if s, err := c.buildState.Get(b.BuildID); err == nil && s.Value.Pushed && (b.Version.IsZero() || b.Version == s.Value.Version) {
-			v.Latest = schema.ImageRef(s.Value.Image, s.Value.Digest)
-		}
-	}
+	v.Update, v.Latest = c.latestImage(r)
 	m := c.monitor.Server(server)
 	switch {
 	case r.Config.SwarmID != "":
@@ -93,6 +83,22 @@ func (c *core) deploymentView(r schema.Resource[schema.DeploymentConfig], runs [
 		v.State, v.Status = "deploying", v.LastRun.Note
 	}
 	return v
+}
+
+// latestImage says whether there is a newer image than the one that runs, and which
+// the newest is: of a registry as it was last asked, or of a build that pushed one.
+func (c *core) latestImage(r schema.Resource[schema.DeploymentConfig]) (newer bool, latest string) {
+	if u, err := c.updates.Get(r.ID); err == nil {
+		for _, s := range u.Value.Services {
+			newer, latest = newer || s.Newer, schema.ImageRef(s.Image, s.Latest)
+		}
+	}
+	if b := r.Config.Image.Build; b != nil {
+		if s, err := c.buildState.Get(b.BuildID); err == nil && s.Value.Pushed && (b.Version.IsZero() || b.Version == s.Value.Version) {
+			latest = schema.ImageRef(s.Value.Image, s.Value.Digest)
+		}
+	}
+	return newer, latest
 }
 
 // containerWord is Komodo's word for a deployment whose container is there.

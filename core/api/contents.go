@@ -101,7 +101,7 @@ func (i *buildInfo) showSources(v schema.BuildView) {
 		return
 	case schema.SourceInline:
 		if v.Built.BuiltAt > 0 && v.Built.Commit == "" && v.Resource.Updated <= v.Built.BuiltAt {
-			i.BuiltContents = orNull(string(c.Dockerfile))
+			i.BuiltContents = orNull(c.Dockerfile)
 		}
 		return
 	case schema.SourceLinked, schema.SourceRepo:

@@ -23,14 +23,14 @@ type copiedServer struct {
 // when they are made.
 func (b kindAPI) hasAgent() bool { return b.k.Name() == "server" && b.a.deps.Onboarding != nil }
 
-// withAgent makes a server with make and lets its agent in by its key. A server whose
+// withAgent makes a server with build and lets its agent in by its key. A server whose
 // key is refused is not made.
-func (b kindAPI) withAgent(ctx context.Context, key string, make func() (json.RawMessage, error)) func() (json.RawMessage, error) {
+func (b kindAPI) withAgent(ctx context.Context, key string, build func() (json.RawMessage, error)) func() (json.RawMessage, error) {
 	if key == "" {
-		return make
+		return build
 	}
 	return func() (json.RawMessage, error) {
-		raw, err := make()
+		raw, err := build()
 		if err != nil {
 			return nil, err
 		}
