@@ -90,18 +90,30 @@ func (s *settings) load(fs *pflag.FlagSet, env func(string) string, environ []st
 	if err := s.readEnv(env); err != nil {
 		return err
 	}
-	if err := s.readFile(file, "", file.values); err != nil {
+	wrong := file.wrong
+	s.readFile(file, "", file.values, &wrong)
+	for _, x := range s.list {
+		if s.mine(x) {
+			s.apply(x, &wrong)
+		}
+	}
+	if err := wrong.err(); err != nil {
 		return err
 	}
-	for _, x := range s.list {
-		if !s.mine(x) {
-			continue
-		}
-		if err := s.apply(x); err != nil {
-			return err
-		}
-	}
 	return s.finish()
+}
+
+// mistakes are gathered, so that whoever writes a file is told of all at once.
+type mistakes []string
+
+func (m *mistakes) add(format string, args ...any) { *m = append(*m, fmt.Sprintf(format, args...)) }
+
+// err is all of them as one, a line each; nil for none.
+func (m mistakes) err() error {
+	if len(m) == 0 {
+		return nil
+	}
+	return schema.Errorf(schema.Invalid, "%s", strings.Join(m, "\n"))
 }
 
 // readEnv looks into the environment for what the command line did not say.
@@ -142,8 +154,8 @@ func variable(env func(string) string, name string) (text, from string, err erro
 	return "", "", nil
 }
 
-// readFile takes what the files say, and refuses what nobody knows.
-func (s *settings) readFile(f *configFile, prefix string, values map[string]any) error {
+// readFile takes what the files say, and notes what nobody knows.
+func (s *settings) readFile(f *configFile, prefix string, values map[string]any, wrong *mistakes) {
 	seen := map[*setting]string{}
 	for _, k := range slices.Sorted(maps.Keys(values)) {
 		path, v := joined(prefix, k), values[k]
@@ -151,22 +163,21 @@ func (s *settings) readFile(f *configFile, prefix string, values map[string]any)
 		if x == nil {
 			inner, ok := v.(map[string]any)
 			if !ok || !s.opens(path) {
-				return schema.Errorf(schema.Invalid, "%s: unknown key%s", f.at(path), s.hint(path))
+				wrong.add("%s: unknown key%s", f.at(path), s.hint(path))
+				continue
 			}
-			if err := s.readFile(f, path, inner); err != nil {
-				return err
-			}
+			s.readFile(f, path, inner, wrong)
 			continue
 		}
 		if before, twice := seen[x]; twice {
-			return schema.Errorf(schema.Invalid, "%s: it is the same setting as %s: keep one of them", f.at(path), before)
+			wrong.add("%s: it is the same setting as %s: keep one of them", f.at(path), before)
+			continue
 		}
 		seen[x] = path
 		if err := x.take(f.at(path), v); err != nil {
-			return err
+			wrong.add("%s: %v", f.at(path), err)
 		}
 	}
-	return nil
 }
 
 // find returns the setting of a key: of this process, else of another.
@@ -219,14 +230,14 @@ func (s *setting) take(from string, v any) error {
 			}
 		}
 		if !ok {
-			return schema.Errorf(schema.Invalid, "%s: want [[%s]] tables", from, s.title())
+			return fmt.Errorf("want [[%s]] tables", s.title())
 		}
 		s.items, s.from = list, from
 		return nil
 	}
 	text, err := textOf(s.read.kind, v)
 	if err != nil {
-		return schema.Errorf(schema.Invalid, "%s: %v", from, err)
+		return err
 	}
 	if s.from == "" {
 		s.value, s.from = text, from
@@ -277,40 +288,41 @@ func article(k kind) string {
 }
 
 // apply hands the value to whom it belongs.
-func (s *settings) apply(x *setting) error {
-	if x.read.kind == tables {
-		return s.applyTables(x)
-	}
-	if x.value == "" {
-		return nil
-	}
-	if x.secret && sample(x.value) {
-		return schema.Errorf(schema.Invalid, "%s: this is a published sample, everybody knows it: %s", x.from, sampleRemedy(x))
+func (s *settings) apply(x *setting, wrong *mistakes) {
+	switch {
+	case x.read.kind == tables:
+		s.applyTables(x, wrong)
+		return
+	case x.value == "":
+		return
+	case x.secret && sample(x.value):
+		wrong.add("%s: this is a published sample, everybody knows it: %s", x.from, sampleRemedy(x))
+		return
 	}
 	if err := x.read.set(&s.configs, x.value); err != nil {
 		shown := fmt.Sprintf("%q: ", x.value)
 		if x.secret {
 			shown = ""
 		}
-		return schema.Errorf(schema.Invalid, "%s: %s%v", x.from, shown, err)
+		wrong.add("%s: %s%v", x.from, shown, err)
 	}
-	return nil
 }
 
-func (s *settings) applyTables(x *setting) error {
+func (s *settings) applyTables(x *setting, wrong *mistakes) {
 	if x.remedy != "" && len(x.items) > 0 {
-		return schema.Errorf(schema.Invalid, "%s: it can have no effect: %s", x.from, x.remedy)
+		wrong.add("%s: it can have no effect: %s", x.from, x.remedy)
+		return
 	}
 	for _, item := range x.items {
 		m, ok := item.(map[string]any)
 		if !ok {
-			return schema.Errorf(schema.Invalid, "%s: want [[%s]] tables", x.from, x.title())
+			wrong.add("%s: want [[%s]] tables", x.from, x.title())
+			return
 		}
 		if err := x.read.item(&s.configs, m); err != nil {
-			return schema.Errorf(schema.Invalid, "%s: %v", x.from, err)
+			wrong.add("%s: %v", x.from, err)
 		}
 	}
-	return nil
 }
 
 // finish settles what several keys say together.

@@ -26,6 +26,7 @@ import (
 type configFile struct {
 	values map[string]any
 	places map[string]string // file:line
+	wrong  mistakes          // in values, which are left out
 }
 
 // at names the place of a key: file:line: key.
@@ -269,6 +270,7 @@ type merging struct{ nested, extend bool }
 // merge adds what a later file says.
 func (m merging) merge(into, more *configFile) error {
 	maps.Copy(into.places, more.places)
+	into.wrong = append(into.wrong, more.wrong...)
 	return m.tables(into.values, more.values, "", more)
 }
 

@@ -69,9 +69,7 @@ func (s *settings) files(flags *pflag.FlagSet, env func(string) string) (*config
 		for _, name := range names {
 			f, err := readConfig(name)
 			if err == nil {
-				err = f.interpolate(env)
-			}
-			if err == nil {
+				f.interpolate(env)
 				err = l.merge(all, f)
 			}
 			if err != nil {
@@ -209,12 +207,10 @@ var (
 
 // interpolate puts in the variables that values name. Nothing is run by a shell:
 // of Komodo's $(command) only connect_as = "$(hostname)" is understood.
-func (f *configFile) interpolate(env func(string) string) error {
-	v, err := f.expanded("", f.values, env)
-	if err == nil {
+func (f *configFile) interpolate(env func(string) string) {
+	if v, err := f.expanded("", f.values, env); err == nil { // of a table there is none: they are noted
 		f.values, _ = v.(map[string]any)
 	}
-	return err
 }
 
 func (f *configFile) expanded(path string, v any, env func(string) string) (any, error) {
@@ -223,7 +219,9 @@ func (f *configFile) expanded(path string, v any, env func(string) string) (any,
 		for _, k := range slices.Sorted(maps.Keys(v)) {
 			x, err := f.expanded(joined(path, k), v[k], env)
 			if err != nil {
-				return nil, err
+				f.wrong.add("%s", schema.SafeText(err))
+				delete(v, k)
+				continue
 			}
 			v[k] = x
 		}

@@ -57,6 +57,37 @@ func loadSettings(t *testing.T, in part, args, kv []string) (*settings, error) {
 	return s, s.load(fs, env, environ)
 }
 
+// Whoever writes a file is told of all its mistakes at once.
+func TestAllMistakesOfAFile(t *testing.T) {
+	file := write(t, "berth.toml", `lissten = ":1"
+title = "${NOBODY_SET_IT}"
+port = 99999
+sync = "never"
+webhook_secret = "changeme"
+pool = 5
+
+[logging]
+lvl = "warn"
+
+[[git_provider]]
+domain = "x"
+token = "y"
+`)
+	_, err := loadCore(t, []string{"--config", file}, nil)
+	text := schema.SafeText(err)
+	for _, want := range []string{
+		":1: lissten: unknown key: did you mean listen?", ":2: title: ${NOBODY_SET_IT}: the variable is not set", `:3: port: "99999": want a port`, `:4: sync: "never": want`,
+		":5: webhook_secret: this is a published sample", ":6: pool: unknown key", ":9: logging.lvl: unknown key", `:11: git_provider: unknown key "token"`,
+	} {
+		if strings.Count(text, file+want) != 1 {
+			t.Errorf("it lacks %s:\n%s", want, text)
+		}
+	}
+	if n := strings.Count(text, "\n"); schema.CodeOf(err) != schema.Invalid || n != 7 {
+		t.Errorf("%d lines, %s", n+1, text)
+	}
+}
+
 func TestPrecedence(t *testing.T) {
 	file := write(t, "berth.toml", `
 listen = ":1"
