@@ -51,7 +51,10 @@ Called as km, it leaves out what does not run, like km; -a lists that too.`,
 	c.Flags().IntVarP(&f.page, "page", "p", 0, "only this page, from 1; everything without")
 	for _, k := range kindTables() {
 		c.AddCommand(p.listOne(&f, k.kind, k.aliases, func(ctx context.Context) error {
-			_, err := p.list(ctx, k, f, false)
+			some, err := p.list(ctx, k, f, false)
+			if err == nil && !some {
+				p.sayNone(k.kind, f)
+			}
 			return err
 		}))
 	}
@@ -143,7 +146,30 @@ func (p *program) listAll(ctx context.Context, f listFlags) error {
 		}
 		gap = gap || some
 	}
+	if !gap {
+		p.sayNone("resources", f)
+	}
 	return nil
+}
+
+// sayNone tells whoever sits there that a list is empty, and what to do. Programs, and
+// people who call us km, get the empty list.
+func (p *program) sayNone(kind string, f listFlags) {
+	if terminal(p.err) && !p.asJSON && !p.asKm() {
+		fmt.Fprintln(p.err, f.none(kind))
+	}
+}
+
+// none is what is said of an empty list.
+func (f listFlags) none(kind string) string {
+	named := len(f.tags) + len(f.names) + len(f.servers) + len(f.swarms) + len(f.builders)
+	switch {
+	case named > 0 || f.down || f.progress || f.page > 1 || !slices.Contains([]string{"", "exclude"}, strings.ToLower(f.templates)):
+		return fmt.Sprintf("No %s are as the flags ask: without them all are listed.", kind)
+	case kind == "servers":
+		return "There are no servers that you may see: `berth create onboarding-key` makes a key with which they let themselves in."
+	}
+	return fmt.Sprintf("There are no %s that you may see: declare some in a file and `berth apply` it, or make them on core's pages.", kind)
 }
 
 // listedItem is an item as it is kept for printing.
