@@ -109,11 +109,11 @@ type mistakes []string
 func (m *mistakes) add(format string, args ...any) { *m = append(*m, fmt.Sprintf(format, args...)) }
 
 // err is all of them as one, a line each; nil for none.
-func (m mistakes) err() error {
-	if len(m) == 0 {
+func (m *mistakes) err() error {
+	if len(*m) == 0 {
 		return nil
 	}
-	return schema.Errorf(schema.Invalid, "%s", strings.Join(m, "\n"))
+	return schema.Errorf(schema.Invalid, "%s", strings.Join(*m, "\n"))
 }
 
 // readEnv looks into the environment for what the command line did not say.
