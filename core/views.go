@@ -115,21 +115,40 @@ func recent(runs []*schema.Run) []schema.RunState {
 	return out
 }
 
-// Stacks returns all stacks as they stand, by name.
-func (c *core) Stacks(ctx context.Context) ([]schema.StackView, error) {
-	list, err := c.kinds.stacks.All()
-	if err != nil {
-		return nil, err
-	}
-	runs, err := c.runsByTarget(ctx, "stack")
+// Stacks returns the stacks with the ids as they stand, or all, by name.
+func (c *core) Stacks(ctx context.Context, ids ...string) ([]schema.StackView, error) {
+	list, err := c.stacksOf(ids)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]schema.StackView, 0, len(list))
 	for _, r := range list {
-		out = append(out, c.stackView(r, runs[r.ID]))
+		runs, err := c.engine.List(ctx, schema.RunFilter{Kind: "stack", Target: r.ID, Limit: recentRuns})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c.stackView(r, runs))
 	}
 	slices.SortFunc(out, func(a, b schema.StackView) int { return cmp.Compare(a.Resource.Name, b.Resource.Name) })
+	return out, nil
+}
+
+// stacksOf returns the stacks with the ids, without those that are gone, or all.
+func (c *core) stacksOf(ids []string) ([]schema.Resource[schema.StackConfig], error) {
+	if len(ids) == 0 {
+		return c.kinds.stacks.All()
+	}
+	out := make([]schema.Resource[schema.StackConfig], 0, len(ids))
+	for _, id := range ids {
+		r, err := c.kinds.stacks.Masked(id)
+		switch {
+		case schema.CodeOf(err) == schema.NotFound:
+		case err != nil:
+			return nil, err
+		default:
+			out = append(out, r)
+		}
+	}
 	return out, nil
 }
 

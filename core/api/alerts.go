@@ -105,7 +105,7 @@ type alerterItem struct {
 	Endpoint string `json:"endpoint_type"`
 }
 
-func (a *API) alerterInfos(ctx context.Context) (map[string]info, error) {
+func (a *API) alerterInfos(ctx context.Context, _ []string) (map[string]info, error) {
 	k, err := a.deps.Kinds.Kind("alerter")
 	if err != nil {
 		return map[string]info{}, nil //nolint:nilerr // an installation without alerters has none

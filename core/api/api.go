@@ -66,7 +66,8 @@ type Deps struct {
 // Views are the read models, sorted by name, with secrets masked.
 type Views interface {
 	Servers(ctx context.Context) ([]schema.ServerView, error)
-	Stacks(ctx context.Context) ([]schema.StackView, error)
+	// Stacks returns the stacks with the ids, or all when there are none.
+	Stacks(ctx context.Context, ids ...string) ([]schema.StackView, error)
 	Repos(ctx context.Context) ([]schema.RepoView, error)
 	Procedures(ctx context.Context) ([]schema.ProcedureView, error)
 }

@@ -46,7 +46,7 @@ type buildItem struct {
 	Registry    *string        `json:"image_registry_domain"`
 }
 
-func (a *API) buildInfos(ctx context.Context) (map[string]info, error) {
+func (a *API) buildInfos(ctx context.Context, _ []string) (map[string]info, error) {
 	out := map[string]info{}
 	if a.deps.Builds == nil {
 		return out, nil
@@ -78,7 +78,7 @@ type builderItem struct {
 	Instance *string `json:"instance_type"`
 }
 
-func (a *API) builderInfos(ctx context.Context) (map[string]info, error) {
+func (a *API) builderInfos(ctx context.Context, _ []string) (map[string]info, error) {
 	out := map[string]info{}
 	if a.deps.Builds == nil {
 		return out, nil

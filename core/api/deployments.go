@@ -31,7 +31,7 @@ type deploymentItem struct {
 	BuildID    *string `json:"build_id"`
 }
 
-func (a *API) deploymentInfos(ctx context.Context) (map[string]info, error) {
+func (a *API) deploymentInfos(ctx context.Context, _ []string) (map[string]info, error) {
 	out := map[string]info{}
 	if a.deps.Singles == nil {
 		return out, nil

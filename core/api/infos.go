@@ -35,7 +35,7 @@ func (a *API) infos(kind string) infoOf {
 	case "swarm":
 		return a.swarmInfos
 	}
-	return func(context.Context) (map[string]info, error) { return map[string]info{}, nil }
+	return func(context.Context, []string) (map[string]info, error) { return map[string]info{}, nil }
 }
 
 // orNull is s, or null when it is empty.
@@ -85,7 +85,7 @@ type thresholds struct {
 	DiskCritical float64 `json:"disk_critical"`
 }
 
-func (a *API) serverInfos(ctx context.Context) (map[string]info, error) {
+func (a *API) serverInfos(ctx context.Context, _ []string) (map[string]info, error) {
 	list, err := a.deps.Views.Servers(ctx)
 	out := make(map[string]info, len(list))
 	for _, v := range list {
@@ -179,18 +179,21 @@ type stackItem struct {
 	LatestHash   *string           `json:"latest_hash"`
 }
 
-func (a *API) stackInfos(ctx context.Context) (map[string]info, error) {
-	list, err := a.deps.Views.Stacks(ctx)
+func (a *API) stackInfos(ctx context.Context, ids []string) (map[string]info, error) {
+	list, err := a.deps.Views.Stacks(ctx, ids...)
 	if err != nil {
 		return nil, err
 	}
-	repos, err := a.deps.Views.Repos(ctx)
+	repos, err := a.deps.Kinds.Kind("repo")
 	if err != nil {
 		return nil, err
 	}
 	names := map[string]string{}
-	for _, r := range repos {
-		names[r.Resource.ID] = r.Resource.Name
+	for _, v := range list {
+		if id := v.Resource.Config.LinkedRepo; id != "" {
+			t, _ := repos.Find(id) // one that is gone has no name
+			names[id] = t.Name
+		}
 	}
 	out := make(map[string]info, len(list))
 	for _, v := range list {
@@ -329,7 +332,7 @@ type repoItem struct {
 	LatestHash *string `json:"latest_hash"`
 }
 
-func (a *API) repoInfos(ctx context.Context) (map[string]info, error) {
+func (a *API) repoInfos(ctx context.Context, _ []string) (map[string]info, error) {
 	list, err := a.deps.Views.Repos(ctx)
 	out := make(map[string]info, len(list))
 	for _, v := range list {
@@ -359,7 +362,7 @@ type procedureItem struct {
 	BadTime *string `json:"schedule_error"`
 }
 
-func (a *API) procedureInfos(ctx context.Context) (map[string]info, error) {
+func (a *API) procedureInfos(ctx context.Context, _ []string) (map[string]info, error) {
 	list, err := a.deps.Views.Procedures(ctx)
 	out := make(map[string]info, len(list))
 	times := a.scheduled("procedure")
@@ -381,7 +384,7 @@ type actionItem struct {
 	BadTime *string `json:"schedule_error"`
 }
 
-func (a *API) actionInfos(ctx context.Context) (map[string]info, error) {
+func (a *API) actionInfos(ctx context.Context, _ []string) (map[string]info, error) {
 	k, err := a.deps.Kinds.Kind("action")
 	if schema.CodeOf(err) == schema.NotFound {
 		return map[string]info{}, nil

@@ -77,8 +77,9 @@ type info struct {
 	bucket string
 }
 
-// infoOf looks up what belongs to resources; missing ones are zero.
-type infoOf func(ctx context.Context) (map[string]info, error)
+// infoOf looks up what belongs to resources, to those with the ids at least; missing
+// ones are zero.
+type infoOf func(ctx context.Context, ids []string) (map[string]info, error)
 
 type rawResource = schema.Resource[json.RawMessage]
 
@@ -158,33 +159,27 @@ func refOf(request string, raw json.RawMessage, kind string) (string, error) {
 }
 
 func (b kindAPI) show(ctx context.Context, raw json.RawMessage) (envelope, error) {
-	infos, err := b.info(ctx)
+	r, err := readResource(raw)
 	if err != nil {
 		return envelope{}, err
 	}
-	r, err := readResource(raw)
+	infos, err := b.info(ctx, []string{r.ID})
 	return b.a.envelope(r, infos[r.ID]), err
 }
 
-// full lists every resource with its info, sorted by name.
+// full lists every resource that the caller may read with its info, sorted by name.
 func (b kindAPI) full(ctx context.Context) ([]rawResource, map[string]info, error) {
-	list, err := b.k.List(ctx)
+	list, err := b.k.Raw()
 	if err != nil {
 		return nil, nil, err
 	}
-	infos, err := b.info(ctx)
-	if err != nil {
-		return nil, nil, err
+	list = readableResources(ctx, b.k.Name(), list)
+	ids := make([]string, len(list))
+	for i, r := range list {
+		ids[i] = r.ID
 	}
-	out := make([]rawResource, 0, len(list))
-	for _, raw := range list {
-		r, err := readResource(raw)
-		if err != nil {
-			return nil, nil, err
-		}
-		out = append(out, r)
-	}
-	return readableResources(ctx, b.k.Name(), out), infos, nil
+	infos, err := b.info(ctx, ids)
+	return list, infos, err
 }
 
 func (b kindAPI) example() map[string]any {

@@ -55,7 +55,7 @@ func (a *API) listSchedules(ctx context.Context, p schedulesParams) ([]scheduleI
 	may := readable(ctx)
 	last := map[string]*int64{}
 	for _, kind := range []string{"procedure", "action"} {
-		infos, err := a.infos(kind)(ctx)
+		infos, err := a.infos(kind)(ctx, nil)
 		if err != nil {
 			return nil, err
 		}

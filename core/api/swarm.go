@@ -25,7 +25,7 @@ func notBuilt(what string) error {
 }
 
 // swarmInfos says of every swarm that nobody looks at it: its state is unknown.
-func (a *API) swarmInfos(ctx context.Context) (map[string]info, error) {
+func (a *API) swarmInfos(ctx context.Context, _ []string) (map[string]info, error) {
 	out := map[string]info{}
 	k, err := a.deps.Kinds.Kind("swarm")
 	if err != nil {

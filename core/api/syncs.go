@@ -81,7 +81,7 @@ type syncItem struct {
 }
 
 // syncInfos shows how every sync stands.
-func (a *API) syncInfos(ctx context.Context) (map[string]info, error) {
+func (a *API) syncInfos(ctx context.Context, _ []string) (map[string]info, error) {
 	out := map[string]info{}
 	if a.deps.Syncs == nil {
 		return out, nil

@@ -42,7 +42,7 @@ func (v views) Servers(context.Context) ([]schema.ServerView, error) {
 	return out, err
 }
 
-func (v views) Stacks(context.Context) ([]schema.StackView, error) {
+func (v views) Stacks(context.Context, ...string) ([]schema.StackView, error) {
 	list, err := v.stacks.All()
 	var out []schema.StackView
 	for _, r := range list {

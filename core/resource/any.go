@@ -24,6 +24,9 @@ type Any interface {
 	// Match returns what a pattern selects by name and, if given, by tags.
 	Match(pattern string, tags []string) ([]schema.Target, error)
 	List(ctx context.Context) ([]json.RawMessage, error)
+	// Raw is List with only the settings as JSON, which all callers share: nobody
+	// writes to them.
+	Raw() ([]schema.Resource[json.RawMessage], error)
 	Show(ctx context.Context, key string) (json.RawMessage, error)
 	// Create makes a resource; settings that are not given have their default.
 	Create(ctx context.Context, name string, config []byte) (json.RawMessage, error)
@@ -66,6 +69,19 @@ func (k *Kind[C]) List(context.Context) ([]json.RawMessage, error) {
 	for i, r := range list {
 		if out[i], err = json.Marshal(r); err != nil {
 			return nil, fmt.Errorf("write %s %q: %w", k.name, r.Name, err)
+		}
+	}
+	return out, nil
+}
+
+// Raw returns every resource with its settings as JSON, sorted by name.
+func (k *Kind[C]) Raw() ([]schema.Resource[json.RawMessage], error) {
+	all := k.shelf.contents().sorted
+	out := make([]schema.Resource[json.RawMessage], len(all))
+	for i, h := range all {
+		var err error
+		if out[i], err = h.raw(); err != nil {
+			return nil, fmt.Errorf("write %s %q: %w", k.name, h.r.Name, err)
 		}
 	}
 	return out, nil

@@ -36,6 +36,21 @@ type contents[C any] struct {
 type held[C any] struct {
 	r    schema.Resource[C] // as stored: secrets sealed
 	refs []reference
+	// raw is the resource as everybody may see it, made when somebody asks first.
+	raw func() (schema.Resource[json.RawMessage], error)
+}
+
+// rawOf is a resource with secrets masked and its settings as JSON.
+func rawOf[C any](r schema.Resource[C]) (schema.Resource[json.RawMessage], error) {
+	out := schema.Resource[json.RawMessage]{
+		ID: r.ID, Name: r.Name, Description: r.Description, Template: r.Template, Tags: r.Tags, Base: r.Base,
+		Created: r.Created, Updated: r.Updated, Rev: r.Rev,
+	}
+	m, err := masked(r)
+	if err == nil {
+		out.Config, err = json.Marshal(m.Config)
+	}
+	return out, err
 }
 
 func newShelf[C any](kind string, docs Documents, log *slog.Logger) *shelf[C] {
@@ -93,6 +108,7 @@ func (s *shelf[C]) decode(key string, rev uint64, doc json.RawMessage) *held[C] 
 	}
 	h.r.Rev = rev
 	h.refs = refsOf(&h.r.Config)
+	h.raw = sync.OnceValues(func() (schema.Resource[json.RawMessage], error) { return rawOf(h.r) })
 	return h
 }
 
