@@ -17,6 +17,6 @@ type Audit struct {
 	Params json.RawMessage `json:"params,omitempty"`
 	Code   Code            `json:"code,omitempty"`   // of the failure or refusal; empty when it was done
 	Text   string          `json:"text,omitempty"`   // why
-	Before string          `json:"before,omitempty"` // the resource as TOML, secrets masked
+	Before string          `json:"before,omitempty"` // the resource, or the user, or what he was given, as TOML, secrets masked
 	After  string          `json:"after,omitempty"`
 }

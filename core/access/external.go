@@ -101,6 +101,7 @@ func (g *Gate) ComeBack(ctx context.Context, v Visit, kind UserKind, query url.V
 		return Away{}, err
 	}
 	if c.user != "" {
+		g.entersAs(ctx, c.user)
 		if err := g.link(ctx, c.user, kind, who); err != nil {
 			return Away{}, err
 		}
@@ -110,6 +111,7 @@ func (g *Gate) ComeBack(ctx context.Context, v Visit, kind UserKind, query url.V
 	if err != nil {
 		return Away{}, err
 	}
+	enters(ctx, u, false)
 	if u, err = g.grant(ctx, u, who); err != nil {
 		return Away{}, err
 	}

@@ -200,6 +200,7 @@ func (g *Gate) CreateAdmin(ctx context.Context, username, password string) (User
 	if _, err := g.cfg.Users.Create(ctx, u.ID, u); err != nil {
 		return User{}, schema.Wrap(schema.CodeOf(err), err, "create the administrator")
 	}
+	recordUser(ctx, User{}, u)
 	return u, nil
 }
 

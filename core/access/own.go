@@ -34,13 +34,18 @@ func (g *Gate) changeable(ctx context.Context) (User, Caller, error) {
 
 // change edits a user.
 func (g *Gate) change(ctx context.Context, id string, fn func(u *User) error) error {
-	_, err := g.cfg.Users.Edit(ctx, id, func(u *User) error {
+	var was User
+	d, err := g.cfg.Users.Edit(ctx, id, func(u *User) error {
+		was = *u
 		if err := fn(u); err != nil {
 			return err
 		}
 		u.Updated = g.cfg.Now().UnixMilli()
 		return nil
 	})
+	if err == nil {
+		recordUser(ctx, was, d.Value)
+	}
 	return err
 }
 

@@ -260,8 +260,12 @@ func (g *Gate) Created(ctx context.Context, t schema.Target) error {
 
 // SetGrant stores what a user may do with one resource, in place of what was.
 func (g *Gate) SetGrant(ctx context.Context, x Grant) error {
-	_, err := g.cfg.Grants.Put(ctx, x.key(), x)
-	return schema.Wrap(schema.CodeOf(err), err, "store the permission")
+	was, _ := g.cfg.Grants.Get(x.key()) // none yet is no grant
+	if _, err := g.cfg.Grants.Put(ctx, x.key(), x); err != nil {
+		return schema.Wrap(schema.CodeOf(err), err, "store the permission")
+	}
+	g.recordGrant(ctx, was.Value, x)
+	return nil
 }
 
 // Grants lists the explicit permissions of a user on resources that there are.

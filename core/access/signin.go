@@ -167,5 +167,6 @@ func (g *Gate) add(ctx context.Context, u User) (User, error) {
 	if _, err := g.cfg.Users.Create(ctx, u.ID, u); err != nil {
 		return User{}, schema.Wrap(schema.CodeOf(err), err, "make the user")
 	}
+	recordUser(ctx, User{}, u)
 	return u, nil
 }

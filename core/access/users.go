@@ -114,6 +114,7 @@ func (g *Gate) DeleteUser(ctx context.Context, key string) (User, error) {
 	if err := g.cfg.Users.Delete(ctx, u.ID, 0); err != nil {
 		return u, err
 	}
+	recordUser(ctx, u, User{})
 	for _, k := range g.Keys(u.ID) {
 		if err := g.cfg.Keys.Delete(ctx, keyDoc(k.Key), 0); err != nil {
 			return u, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"iter"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -29,7 +30,9 @@ type auditNote struct {
 	target        schema.Target
 	before, after string
 	entrant       *access.Entrant // who signs in, if that is it
+	record        *access.Record  // what was changed of a user
 	unseen        bool            // refused, though the answer is that there is no such thing
+	door          bool            // whatever fails is a refusal: somebody at the door is not let in
 }
 
 type auditKey struct{}
@@ -96,7 +99,7 @@ func (a *API) audit(ctx context.Context, r *Row, raw json.RawMessage, note *audi
 	if note.unseen && code == schema.NotFound {
 		code = schema.Denied
 	}
-	refused := code == schema.Denied || code == schema.Unauthenticated || code == schema.TooMany
+	refused := code == schema.Denied || code == schema.Unauthenticated || code == schema.TooMany || note.door && err != nil
 	c, known := access.CallerOf(ctx)
 	stranger := !known || c.Actor == schema.Actor{}
 	switch {
@@ -120,6 +123,12 @@ func (a *API) audit(ctx context.Context, r *Row, raw json.RawMessage, note *audi
 		}
 		if e.In {
 			rec.Actor = schema.Actor{Kind: "user", ID: e.User.ID, Name: e.User.Username}
+		}
+	}
+	if r := note.record; r != nil && r.Target.ID != "" && rec.Before+rec.After == "" {
+		rec.Before, rec.After = r.Before, r.After
+		if rec.Target.ID == "" {
+			rec.Target = r.Target
 		}
 	}
 	if err != nil {
@@ -160,9 +169,25 @@ func (a *API) Enter(ctx context.Context, from, request string, in func(ctx conte
 	note := &auditNote{}
 	ctx = access.WithCaller(ctx, access.Caller{Peer: from, Via: "click"})
 	ctx, note.entrant = access.WithEntrant(ctx)
+	ctx, note.record = access.WithRecord(ctx)
 	err := in(ctx)
 	a.audit(ctx, &Row{Group: GroupLogin, Name: request}, nil, note, err)
 	return err
+}
+
+// comeBack takes a browser back from a provider and records that it failed, or what it
+// changed: that somebody came for the first time, that he got a login or a role. That
+// he is let in is the record of what follows.
+func (a *API) comeBack(ctx context.Context, v access.Visit, k access.UserKind, query url.Values) (access.Away, error) {
+	note := &auditNote{door: true}
+	ctx = access.WithCaller(ctx, access.Caller{Peer: v.From, Via: "click"})
+	ctx, note.entrant = access.WithEntrant(ctx)
+	ctx, note.record = access.WithRecord(ctx)
+	to, err := a.deps.Gate.ComeBack(ctx, v, k, query)
+	if err != nil || note.record.Target.ID != "" {
+		a.audit(ctx, &Row{Group: GroupLogin, Name: string(k) + "Callback"}, nil, note, err)
+	}
+	return to, err
 }
 
 // Own records what somebody changed about himself on a page, or was refused to, as the

@@ -167,7 +167,7 @@ func (a *API) externalRoutes(mux *http.ServeMux) {
 		return a.deps.Gate.GoLink(ctx, v, k)
 	}))
 	mux.HandleFunc("GET /auth/{provider}/callback", a.browse(func(ctx context.Context, v access.Visit, k access.UserKind, r *http.Request) (access.Away, error) {
-		return a.deps.Gate.ComeBack(ctx, v, k, r.URL.Query())
+		return a.comeBack(ctx, v, k, r.URL.Query())
 	}))
 }
 

@@ -125,6 +125,7 @@ func (a *API) call(ctx context.Context, found *Row, params json.RawMessage) (v a
 	note, given := &auditNote{}, params
 	defer func() { a.audit(ctx, found, given, note, err) }()
 	ctx = context.WithValue(ctx, auditKey{}, note)
+	ctx, note.record = access.WithRecord(ctx)
 	if found.Group == GroupLogin {
 		ctx, note.entrant = access.WithEntrant(ctx)
 	}
