@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -353,6 +354,14 @@ func TestGroupsAndCreators(t *testing.T) {
 		if got := may(nobody, "web-1"); got != c.want {
 			t.Errorf("by %s: %s, want %s", c.id, got, c.want)
 		}
+		refused := map[string]int{`"None"`: 404, `"Read"`: 403}[c.want]
+		if status, _ := nobody.door.post("/execute/DeployStack", []byte(`{"stack":"web-1"}`)); status != cmp.Or(refused, 200) {
+			t.Errorf("by %s he deploys: %d", c.id, status)
+		}
+	}
+	d.call("/write/RemoveUserFromUserGroup", map[string]any{"user_group": "ops", "user": "nobody"}, &struct{}{})
+	if got := may(nobody, "web-1"); got != `"None"` {
+		t.Errorf("out of the group: %s", got)
 	}
 	if status, text := nobody.door.post("/write/CreateStack", []byte(`{"name":"own"}`)); status != http.StatusOK {
 		t.Fatalf("create: %d %s", status, text)
