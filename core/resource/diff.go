@@ -58,7 +58,7 @@ func (x *proposed[C]) diff(before schema.Resource[C], p *planner) ([]FieldChange
 	if len(changed) == 0 {
 		return out, nil
 	}
-	old, now := before.Config, x.want.Config
+	old, now := byName(before.Config, p.nameOf), byName(x.want.Config, p.nameOf)
 	if !x.kind.allPlain(changed) {
 		var err error
 		if old, err = shown(old, p); err != nil {

@@ -123,7 +123,8 @@ func (k *Kind[C]) Match(pattern string, tags []string) ([]schema.Target, error) 
 // Shown returns settings with other resources by name instead of id, as files
 // and people have them. What does not exist any more stays as it is stored.
 func (k *Kind[C]) Shown(config C) (C, error) {
-	return mapRefs(config, func(r reference) string { return k.reg.nameOf(r.kind, r.value) })
+	out, err := mapRefs(config, func(r reference) string { return k.reg.nameOf(r.kind, r.value) })
+	return byName(out, k.reg.nameOf), err
 }
 
 // Put creates a resource, or replaces the one that has its id. It is for Go code

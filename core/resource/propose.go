@@ -89,6 +89,7 @@ func (x *proposed[C]) meet(r schema.Resource[C]) error {
 			b.Version = old.Version
 		}
 	}
+	x.want.Config = restoreIDs(x.want.Config, have.Config, x.kind.reg.nameOf)
 	return restoreMasked(&x.want.Config, have.Config, nil)
 }
 
