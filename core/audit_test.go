@@ -3,6 +3,7 @@ package core
 import (
 	"bufio"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -71,16 +72,22 @@ func TestAuditSaysWhatUsersWereAndAre(t *testing.T) {
 		{"/write/UpdateUserBasePermissions", map[string]any{"user_id": "kim", "enabled": false}, []string{"enabled = true"}, []string{"enabled = false", "create_servers = true"}},
 		{"/write/UpdateUserBasePermissions", map[string]any{"user_id": "kim", "enabled": true}, []string{"enabled = false"}, []string{"enabled = true"}},
 		{
-			"/write/UpdatePermissionOnTarget", map[string]any{"user_target": kim, "resource_target": web, "permission": map[string]any{"level": "Execute", "specific": []string{"Logs"}}},
-			nil, []string{"type = 'Stack'", "id = 'web'", "level = 'Execute'", "specific = ['Logs']"},
+			"/write/UpdatePermissionOnTarget",
+			map[string]any{"user_target": kim, "resource_target": web, "permission": map[string]any{"level": "Execute", "specific": []string{"Logs"}}},
+			nil,
+			[]string{"type = 'Stack'", "id = 'web'", "level = 'Execute'", "specific = ['Logs']"},
 		},
 		{
-			"/write/UpdatePermissionOnTarget", map[string]any{"user_target": kim, "resource_target": web, "permission": "Read"},
-			[]string{"level = 'Execute'", "specific = ['Logs']"}, []string{"level = 'Read'", "specific = []"},
+			"/write/UpdatePermissionOnTarget",
+			map[string]any{"user_target": kim, "resource_target": web, "permission": "Read"},
+			[]string{"level = 'Execute'", "specific = ['Logs']"},
+			[]string{"level = 'Read'", "specific = []"},
 		},
 		{
-			"/write/UpdatePermissionOnResourceType", map[string]any{"user_target": kim, "resource_type": "Stack", "permission": map[string]any{"level": "Read", "specific": []string{"Inspect"}}},
-			[]string{"username = 'kim'"}, []string{"[all.Stack]", "level = 'Read'", "specific = ['Inspect']"},
+			"/write/UpdatePermissionOnResourceType",
+			map[string]any{"user_target": kim, "resource_type": "Stack", "permission": map[string]any{"level": "Read", "specific": []string{"Inspect"}}},
+			[]string{"username = 'kim'"},
+			[]string{"[all.Stack]", "level = 'Read'", "specific = ['Inspect']"},
 		},
 		{"/write/UpdateUserAdmin", map[string]any{"user_id": "kim", "admin": true}, []string{"admin = false"}, []string{"admin = true", "super = false"}},
 		{"/write/UpdateUserAdmin", map[string]any{"user_id": "kim", "admin": false}, []string{"admin = true"}, []string{"admin = false"}},
@@ -182,5 +189,36 @@ func TestAuditSaysWhoCameFromAProvider(t *testing.T) {
 			t.Errorf("after: %q", rec.After)
 		}
 		noSecret(t, rec, []string{"hush", o.URL})
+	}
+	page := newBrowser(t, me.url) // what one changes on the pages is recorded as well
+	page.open(me.url + "/auth/oidc/login?redirect=/login/back?next=/runs")
+	page.submit("/profile/password", "hush hush a password")
+	page.submit("/profile/unlink", "oidc")
+	rec := next()
+	for rec.Request != "UnlinkLogin" {
+		noSecret(t, rec, []string{"hush", o.URL})
+		rec = next()
+	}
+	if rec.Code != "" || rec.Via != "click" || rec.Actor.Name != "ada" || rec.Target.Name != "ada" || !strings.Contains(rec.Before, "'Oidc']") || strings.Contains(rec.After, "logins") || rec.After == "" {
+		t.Errorf("on the page: %+v", rec)
+	}
+}
+
+// submit sends a form of the profile's page.
+func (b *browser) submit(path, value string) {
+	b.t.Helper()
+	req, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.url+path, strings.NewReader(url.Values{"value": {value}}.Encode()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Origin", b.url)
+	res, err := b.http.Do(req)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if text, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK {
+		b.t.Fatalf("%s: %d %.500s %v", path, res.StatusCode, text, err)
 	}
 }

@@ -25,7 +25,8 @@ func (p profile) as(ctx context.Context, session string) (context.Context, error
 		c.Peer = asks.Peer
 	}
 	c.Via = "click"
-	return access.WithCaller(ctx, c), err
+	ctx, _ = access.WithRecord(access.WithCaller(ctx, c))
+	return ctx, err
 }
 
 // Profile shows the session's user.

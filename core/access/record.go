@@ -24,6 +24,12 @@ func WithRecord(ctx context.Context) (context.Context, *Record) {
 	return context.WithValue(ctx, recordKey{}, r), r
 }
 
+// RecordOf returns what the gate says in the context; nil when it says nothing there.
+func RecordOf(ctx context.Context) *Record {
+	r, _ := ctx.Value(recordKey{}).(*Record)
+	return r
+}
+
 // add notes a change. Of more changes of one user in a request, as when he comes from a
 // provider for the first time, it keeps the whole way; of those of others nothing.
 func (r *Record) add(t schema.Target, before, after string) {
@@ -87,8 +93,8 @@ func textOf(v any) string {
 // recordUser notes that a user was changed; made when there was none before, and
 // deleted when there is none after.
 func recordUser(ctx context.Context, was, is User) {
-	r, ok := ctx.Value(recordKey{}).(*Record)
-	if !ok {
+	r := RecordOf(ctx)
+	if r == nil {
 		return
 	}
 	u := is
@@ -105,8 +111,8 @@ func userTarget(u User) schema.Target {
 // recordGrant notes that a user was given another permission on a resource; was has no
 // user when he had none.
 func (g *Gate) recordGrant(ctx context.Context, was, is Grant) {
-	r, ok := ctx.Value(recordKey{}).(*Record)
-	if !ok {
+	r := RecordOf(ctx)
+	if r == nil {
 		return
 	}
 	u, err := g.User(is.User)

@@ -116,7 +116,18 @@ func (a *API) audit(ctx context.Context, r *Row, raw json.RawMessage, note *audi
 		At: now.UnixMilli(), Actor: c.Actor, From: c.Peer, Via: c.Via, Group: string(r.Group), Request: r.Name,
 		Target: note.target, Params: safeParams(raw), Code: code, Before: note.before, After: note.after,
 	}
-	if e := note.entrant; e != nil { // what he typed may be a password, in the wrong field
+	note.complete(&rec)
+	if err != nil {
+		rec.Text = schema.SafeText(err)
+	}
+	if err := a.deps.Audit.Audit(context.WithoutCancel(ctx), rec); err != nil {
+		a.deps.Log.Error("record who did what", "request", r.Name, "err", err)
+	}
+}
+
+// complete adds who came in, and what was changed of a user, to a record.
+func (n *auditNote) complete(rec *schema.Audit) {
+	if e := n.entrant; e != nil { // what he typed may be a password, in the wrong field
 		rec.Params = nil
 		if e.User.ID != "" {
 			rec.Target = schema.Target{Kind: "user", ID: e.User.ID, Name: e.User.Username}
@@ -125,17 +136,11 @@ func (a *API) audit(ctx context.Context, r *Row, raw json.RawMessage, note *audi
 			rec.Actor = schema.Actor{Kind: "user", ID: e.User.ID, Name: e.User.Username}
 		}
 	}
-	if r := note.record; r != nil && r.Target.ID != "" && rec.Before+rec.After == "" {
+	if r := n.record; r != nil && r.Target.ID != "" && rec.Before+rec.After == "" {
 		rec.Before, rec.After = r.Before, r.After
 		if rec.Target.ID == "" {
 			rec.Target = r.Target
 		}
-	}
-	if err != nil {
-		rec.Text = schema.SafeText(err)
-	}
-	if err := a.deps.Audit.Audit(context.WithoutCancel(ctx), rec); err != nil {
-		a.deps.Log.Error("record who did what", "request", r.Name, "err", err)
 	}
 }
 
@@ -193,7 +198,7 @@ func (a *API) comeBack(ctx context.Context, v access.Visit, k access.UserKind, q
 // Own records what somebody changed about himself on a page, or was refused to, as the
 // request of that name does.
 func (a *API) Own(ctx context.Context, request string, err error) {
-	a.audit(ctx, &Row{Group: GroupManage, Name: request}, nil, &auditNote{}, err)
+	a.audit(ctx, &Row{Group: GroupManage, Name: request}, nil, &auditNote{record: access.RecordOf(ctx)}, err)
 }
 
 // Start starts a run for whoever looks at a page: checked and recorded as the request
