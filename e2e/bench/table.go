@@ -139,6 +139,8 @@ const explanation = `
 - **Plans**: what a sync would do, worked out in core without a network: the files are there, the commit is fetched. *Read and checked* is each declaration
   with its names, types and values; a plan compares them with what is stored as well; a sync also decides for each stack whether it is to be deployed, here
   after a commit that changed one compose file. The floors answer no such question: they only read the same bytes.
+- **API**: a user who may read 200 of 1,000 stacks asks for the whole list, and eight clients with his key ask for one stack as fast as they get answers.
+  Floor: a bare HTTP server in the measuring process that answers the same bytes, or as many as one stack has, without looking at who asks.
 - **Memory**: resident size of the processes of one binary. Ten seconds after its start a process lets go of what only the start needed: garbage, and
   some 40 MB of the binary's own pages, which initialising its hundreds of packages had mapped (the kernel maps a neighbourhood around each page that
   is touched). What is left of the binary is what is in use; the kernel may drop it too.
