@@ -68,6 +68,10 @@ func (a *API) stackRows() []Row {
 			name: "InspectStackContainer", doc: "Look at the container of a stack's service.", needs: access.CanRead, also: access.Inspect, kind: "stack",
 			example: map[string]any{"stack": "my-stack", "service": "web"},
 		}, a.inspectStackContainer),
+		Execute(spec{
+			name: "RollbackStack", own: true, doc: "Deploy an earlier commit of a stack again: that of the last good deploy of another one, or the one that is named.",
+			needs: access.CanExec, kind: "stack", example: map[string]any{"stack": "my-stack"},
+		}, a.rollback),
 	}
 }
 

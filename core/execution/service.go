@@ -46,7 +46,7 @@ func (d *Deps) RunStackService(ctx context.Context, r *run.Run) (run.Outcome, er
 	if err != nil {
 		return run.Outcome{}, err
 	}
-	up, err := d.upRequest(ctx, r, st, server)
+	up, err := d.upRequest(ctx, r, st, server, "")
 	if err != nil {
 		return run.Outcome{}, schema.Wrap(schema.CodeOf(err), err, "%s", doing)
 	}

@@ -1,6 +1,7 @@
 package execution
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ type DeployParams struct {
 	Stack    string   `json:"stack" doc:"Name or id of the stack."`
 	Services []string `json:"services,omitempty" doc:"Only these services; all when empty."`
 	StopTime *int     `json:"stop_time,omitempty" doc:"Seconds a container gets to stop, instead of its own."`
+	Commit   string   `json:"commit,omitempty" doc:"Commit to deploy, in full, instead of the newest of the branch."`
 }
 
 // maxAttempts bounds how often an interrupted deploy is taken up again.
@@ -70,7 +72,7 @@ func (d *Deps) deploy(ctx context.Context, r *run.Run, ifChanged bool) (run.Outc
 	if err != nil {
 		return run.Outcome{}, err
 	}
-	req, err := d.upRequest(ctx, r, st, server)
+	req, err := d.upRequest(ctx, r, st, server, p.Commit)
 	if err != nil {
 		return run.Outcome{}, fmt.Errorf("deploy stack %q: %w", st.Name, err)
 	}
@@ -87,8 +89,9 @@ func (d *Deps) deploy(ctx context.Context, r *run.Run, ifChanged bool) (run.Outc
 	return d.deployed(ctx, r, st, resp)
 }
 
-// upRequest assembles the command; the commit of its sources is resolved first.
-func (d *Deps) upRequest(ctx context.Context, r *run.Run, st schema.Resource[schema.StackConfig], server schema.Target) (schema.StackUpReq, error) {
+// upRequest assembles the command; the commit of its sources is resolved first,
+// unless one is named.
+func (d *Deps) upRequest(ctx context.Context, r *run.Run, st schema.Resource[schema.StackConfig], server schema.Target, commit string) (schema.StackUpReq, error) {
 	rec := r.Record()
 	last, err := d.Stacks.Deployed(ctx, st.ID)
 	if err != nil {
@@ -98,8 +101,10 @@ func (d *Deps) upRequest(ctx context.Context, r *run.Run, st schema.Resource[sch
 	cfg.WebhookSecret = ""
 	req := schema.StackUpReq{ID: st.ID, Name: st.Name, Number: rec.Number, Config: cfg, Last: last, Core: ownContainer()}
 	wait := time.Duration(cfg.WaitTimeout) * time.Second
-	switch {
-	case cfg.FilesOnHost:
+	switch inRepo := !cfg.FilesOnHost && (cfg.LinkedRepo != "" || cfg.Repo != ""); {
+	case !inRepo && commit != "":
+		return req, schema.Errorf(schema.Invalid, "commit %s: its files are in no repository", short(commit))
+	case !inRepo:
 	case cfg.LinkedRepo != "":
 		repo, err := d.Repos.Repo(ctx, cfg.LinkedRepo)
 		if err != nil {
@@ -108,12 +113,14 @@ func (d *Deps) upRequest(ctx context.Context, r *run.Run, st schema.Resource[sch
 		rs := repoRequest(repo)
 		rs.Reclone = cfg.Reclone
 		rs.NoSecrets = rs.NoSecrets || cfg.SkipSecretInterp
+		rs.Source.Commit = cmp.Or(commit, rs.Source.Commit)
 		if rs.Source, err = d.commitFirst(ctx, r, server, rs.Source, wait); err != nil {
 			return req, err
 		}
 		req.Repo = &rs
 	case cfg.Repo != "":
 		src := cfg.Git()
+		src.Commit = cmp.Or(commit, src.Commit)
 		if src, err = d.commitFirst(ctx, r, server, src, wait); err != nil {
 			return req, err
 		}
@@ -316,7 +323,7 @@ func (d *Deps) verbRequest(ctx context.Context, r *run.Run, st schema.Resource[s
 	}
 	req := schema.StackDoReq{ID: st.ID, Name: st.Name, Verb: verb, Services: p.Services, StopTime: p.StopTime, Orphans: p.Orphans}
 	if verb == "pull" {
-		up, err := d.upRequest(ctx, r, st, server)
+		up, err := d.upRequest(ctx, r, st, server, "")
 		if err != nil {
 			return req, err
 		}
