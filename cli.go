@@ -135,7 +135,7 @@ Exit codes: 0 done · 1 failed · 2 wrong input · 3 not allowed · 4 not found
 		use = append(use, p.deployCommand(), p.runCommand())
 	}
 	km := []*cobra.Command{
-		p.coreInfoCommand(), p.containerCommand(), p.inspectCommand(), p.createCommand(), p.updateCommand(),
+		p.coreInfoCommand(), p.containerCommand(), p.inspectCommand(), p.createCommand(), p.updateCommand(), p.copyCommand(),
 		p.databaseCommand(), p.connectCommand(), p.execCommand(), p.attachCommand(),
 	}
 	for _, c := range append(slices.Clone(use), km...) {
