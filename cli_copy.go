@@ -15,8 +15,16 @@ func (p *program) copyCommand() *cobra.Command {
 		Long: "Make a resource with the settings of another. The new one is deployed nowhere, and no template.",
 	}
 	for _, k := range []struct{ kind, typ string }{
-		{"server", "Server"}, {"stack", "Stack"}, {"deployment", "Deployment"}, {"build", "Build"}, {"repo", "Repo"}, {"procedure", "Procedure"},
-		{"action", "Action"}, {"sync", "ResourceSync"}, {"builder", "Builder"}, {"alerter", "Alerter"},
+		{"server", "Server"},
+		{"stack", "Stack"},
+		{"deployment", "Deployment"},
+		{"build", "Build"},
+		{"repo", "Repo"},
+		{"procedure", "Procedure"},
+		{"action", "Action"},
+		{"sync", "ResourceSync"},
+		{"builder", "Builder"},
+		{"alerter", "Alerter"},
 	} {
 		c.AddCommand(&cobra.Command{
 			Use: k.kind + " NAME NEW", Short: "Make a " + k.kind + " like another", Args: cobra.ExactArgs(2), ValidArgsFunction: p.names("List" + k.typ + "s"),
