@@ -160,9 +160,9 @@ func TestNoAlertWhileARunGoesOn(t *testing.T) {
 		raised, _ := w.Alerts()
 		return len(raised) == 1 && raised[0].Type == schema.AlertSyncPending
 	})
-	st, err := w.State("main")
-	w.Must(err)
-	if raised, _ := w.Alerts(); st.Alert != raised[0].Key {
-		t.Errorf("the state knows the alert as %q", st.Alert)
-	}
+	bustest.Eventually(t, 20*time.Second, "the state knows the alert", func() bool {
+		st, err := w.State("main")
+		raised, _ := w.Alerts()
+		return err == nil && st.Alert == raised[0].Key
+	})
 }

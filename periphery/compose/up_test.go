@@ -3,6 +3,7 @@ package compose_test
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,8 +63,12 @@ configs: { tuning: { content: "fast=1" } }
 	}
 	s.write(map[string]string{"api.env": "TOKEN=second\n"})
 	s.expect("env_file changed", "api-1")
-	if got := s.log("api-1"); !strings.Contains(got, "TOKEN=second") {
-		t.Errorf("api wrote %q", got)
+	deadline := time.Now().Add(20 * time.Second)
+	for !strings.Contains(s.log("api-1"), "TOKEN=second") { // it has started, it may not have written yet
+		if time.Now().After(deadline) {
+			t.Fatalf("api wrote %q", s.log("api-1"))
+		}
+		runtime.Gosched()
 	}
 	s.write(map[string]string{"password": "noch geheimer"})
 	s.expect("secret changed", "db-1")
